@@ -1,0 +1,84 @@
+"""Reads contracts from TOML: a user's file laid over the default one."""
+
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import cast
+
+from pydantic import ValidationError
+
+from techmart_fast.contract.model import Contract
+from techmart_fast.errors import ConfigError
+
+# A user's value replaces these whole; merging key by key would leave rates or maps of another shop.
+_REPLACED_WHOLE = frozenset({"rates", "fields", "values"})
+
+
+@cache
+def default_contract() -> Contract:
+    """The contract of the TechMart shop, as the project ships it."""
+    return Contract.model_validate(_default_values())
+
+
+def load_contract(path: Path | None) -> Contract:
+    """The contract in `path` laid over the default one; the default one for None.
+
+    Raises:
+        ConfigError: the file can't be read, is not TOML, or says something impossible. The message
+            names the file and the key.
+    """
+    if path is None:
+        return default_contract()
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"Can't read the contract {path}: {reason}.") from None
+    return parse_contract(text, name=str(path))
+
+
+def parse_contract(text: str, *, name: str) -> Contract:
+    """The contract in `text` (TOML) laid over the default one; `name` is for error messages.
+
+    Raises:
+        ConfigError: as `load_contract`.
+    """
+    try:
+        values = tomllib.loads(text, parse_float=Decimal)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"The contract {name} is not valid TOML: {error}.") from None
+    try:
+        return Contract.model_validate(_overlay(_default_values(), values))
+    except ValidationError as error:
+        raise ConfigError(_explain(error, name), hint=_HINT) from None
+
+
+_HINT = "See techmart_fast/contract/default.toml for every key and its meaning."
+
+
+def _default_values() -> dict[str, object]:
+    text = files(__package__).joinpath("default.toml").read_text(encoding="utf-8")
+    return cast("dict[str, object]", tomllib.loads(text, parse_float=Decimal))
+
+
+def _overlay(base: Mapping[str, object], top: Mapping[str, object]) -> dict[str, object]:
+    merged = dict(base)
+    for key, value in top.items():
+        below = merged.get(key)
+        if key not in _REPLACED_WHOLE and isinstance(below, dict) and isinstance(value, dict):
+            merged[key] = _overlay(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _explain(error: ValidationError, name: str) -> str:
+    faults = []
+    for fault in error.errors(include_url=False, include_context=False, include_input=False):
+        place = ".".join(str(step) for step in fault["loc"])
+        message = fault["msg"].removeprefix("Value error, ")
+        faults.append(f"{place}: {message}" if place else message)
+    return f"The contract {name} has a mistake: {'; '.join(faults)}."

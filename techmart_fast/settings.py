@@ -1,0 +1,225 @@
+"""Settings: resolved once (flags, then environment, then file, then defaults), frozen, passed on.
+
+The file is TOML with the sections `[pipeline]`, `[postgres]` and `[bigquery]`; it is
+`techmart.toml` in the working folder unless another one is named.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from techmart_fast.errors import ConfigError
+
+MIB = 1 << 20
+DEFAULT_FILE = Path("techmart.toml")
+
+PositiveInt = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
+
+
+class _Section(BaseSettings):
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_ignore_empty=True, populate_by_name=True
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, then environment; the file is laid below both by `load_settings`."""
+        return init_settings, env_settings
+
+
+class PostgresSettings(_Section):
+    """The operational database. Without a host the embedded server is used."""
+
+    model_config = SettingsConfigDict(env_prefix="POSTGRES_")
+
+    host: str | None = Field(
+        None, description="Server name, or folder of its socket; empty: embedded server."
+    )
+    port: Port = Field(5432, description="Server port.")
+    db: str = Field("techmart", min_length=1, description="Database; it must exist.")
+    user: str = Field("techmart", min_length=1, description="Role that loads.")
+    password: SecretStr | None = Field(None, description="Password of the role.")
+    sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] | None = Field(
+        None, description="TLS; default: verify-full for remote hosts, prefer on this machine."
+    )
+    connect_timeout_seconds: Seconds = Field(10.0, description="Deadline for a connection.")
+    command_timeout_seconds: Seconds = Field(
+        300.0, description="Deadline for one statement or COPY."
+    )
+    writers: PositiveInt | None = Field(
+        None, description="Parallel writers; default: the number of cores, four at most."
+    )
+
+
+class BigQuerySettings(_Section):
+    """The warehouse. Without a project the loopback stand-in is used."""
+
+    model_config = SettingsConfigDict(env_prefix="BIGQUERY_")
+
+    project_id: str | None = Field(
+        None, description="Google Cloud project; empty: the loopback stand-in."
+    )
+    dataset_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,1024}$")] = Field(
+        "techmart", description="Dataset; it is created when absent."
+    )
+    location: str = Field("US", min_length=1, description="Location of the dataset.")
+    credentials_file: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("credentials_file", "GOOGLE_APPLICATION_CREDENTIALS"),
+        description="Service account key; empty: application default credentials.",
+    )
+    api_endpoint: str | None = Field(None, description="Other endpoint, for a private gateway.")
+    maximum_bytes_billed: PositiveInt = Field(
+        1 << 40, description="A query that would bill more bytes fails before it costs."
+    )
+    job_timeout_seconds: Seconds = Field(1800.0, description="Deadline for one job.")
+    request_timeout_seconds: Seconds = Field(60.0, description="Deadline for one HTTP request.")
+    load_job_bytes: PositiveInt = Field(
+        64 * MIB, description="Parquet bytes that one load job carries, about."
+    )
+
+
+class PipelineSettings(_Section):
+    """The loader itself."""
+
+    model_config = SettingsConfigDict(env_prefix="TECHMART_")
+
+    home: Path = Field(
+        Path("~/.techmart"), description="Folder (0700) of all local state of the loader."
+    )
+    block_bytes: Annotated[int, Field(ge=64 * 1024, le=256 * MIB)] = Field(
+        16 * MIB, description="Bytes of input in one block, the unit of commit."
+    )
+    channel_bytes: PositiveInt = Field(
+        64 * MIB, description="Bytes that may wait between two stages."
+    )
+    max_record_bytes: PositiveInt = Field(
+        MIB, description="A longer record is rejected as one damaged record."
+    )
+    decode_threads: PositiveInt | None = Field(
+        None, description="Threads that decode; default: the number of cores, four at most."
+    )
+    stop_grace_seconds: Seconds = Field(20.0, description="Time to drain after a stop signal.")
+    lease_seconds: Seconds = Field(60.0, description="A run silent for longer may be replaced.")
+
+
+_SectionType = TypeVar("_SectionType", bound=_Section)
+
+
+class Settings:
+    """All settings of one process. Attributes: `pipeline`, `postgres`, `bigquery`."""
+
+    __slots__ = ("bigquery", "pipeline", "postgres")
+
+    def __init__(
+        self,
+        *,
+        pipeline: PipelineSettings | None = None,
+        postgres: PostgresSettings | None = None,
+        bigquery: BigQuerySettings | None = None,
+    ) -> None:
+        set_once = super().__setattr__
+        set_once("pipeline", pipeline or PipelineSettings())
+        set_once("postgres", postgres or PostgresSettings())
+        set_once("bigquery", bigquery or BigQuerySettings())
+
+    pipeline: PipelineSettings
+    postgres: PostgresSettings
+    bigquery: BigQuerySettings
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"settings are frozen: {name}")
+
+    def __repr__(self) -> str:
+        return f"Settings({self.pipeline!r}, {self.postgres!r}, {self.bigquery!r})"
+
+    @property
+    def home(self) -> Path:
+        """The folder of all local state, absolute."""
+        return self.pipeline.home.expanduser().absolute()
+
+    @property
+    def embedded_postgres(self) -> bool:
+        """Whether the embedded server is used, as no host is set."""
+        return self.postgres.host is None
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether the loopback stand-in is used, as no project is set."""
+        return self.bigquery.project_id is None
+
+
+def load_settings(
+    flags: Mapping[str, Mapping[str, object]] | None = None, *, file: Path | None = None
+) -> Settings:
+    """Resolve the settings from `flags` (by section), the environment, a TOML file, defaults.
+
+    Raises:
+        ConfigError: a value is impossible, a key is unknown, or the named file can't be read. The
+            message names the flag, variable or key, never the value of a secret.
+    """
+    values = _read_file(file)
+    if unknown := values.keys() - _SECTIONS.keys():
+        raise ConfigError(
+            f"The settings file has an unknown section [{sorted(unknown)[0]}].",
+            hint=f"There are [{'], ['.join(_SECTIONS)}].",
+        )
+    sections: dict[str, Any] = {}
+    for name, section in _SECTIONS.items():
+        given = {
+            key: value for key, value in (flags or {}).get(name, {}).items() if value is not None
+        }
+        sections[name] = _resolve(section, name, given, values.get(name, {}))
+    return Settings(**sections)
+
+
+_SECTIONS: Mapping[str, type[_Section]] = {
+    "pipeline": PipelineSettings,
+    "postgres": PostgresSettings,
+    "bigquery": BigQuerySettings,
+}
+
+
+def _resolve(
+    section: type[_SectionType], name: str, flags: Mapping[str, object], file: Mapping[str, object]
+) -> _SectionType:
+    try:
+        from_environment = section().model_fields_set
+        below = {key: value for key, value in file.items() if key not in from_environment}
+        return section(**cast("dict[str, Any]", {**below, **flags}))
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        key = str(fault["loc"][0]) if fault["loc"] else ""
+        variable = f"{section.model_config.get('env_prefix', '')}{key}".upper()
+        raise ConfigError(f"Setting {name}.{key} ({variable}): {fault['msg']}.") from None
+
+
+def _read_file(path: Path | None) -> dict[str, dict[str, object]]:
+    if path is None:
+        if not DEFAULT_FILE.is_file():
+            return {}
+        path = DEFAULT_FILE
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"Can't read the settings file {path}: {error.strerror}.") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"The settings file {path} is not valid TOML: {error}.") from None
+    for name, section in values.items():
+        if not isinstance(section, dict):
+            raise ConfigError(f"The settings file {path}: '{name}' must stand in a section.")
+    return values
