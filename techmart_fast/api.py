@@ -1,0 +1,88 @@
+"""The library's front door: run the pipeline, async or sync, with your own settings and stages."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from techmart_fast.bundled import bundled
+from techmart_fast.contract import Contract, default_contract
+from techmart_fast.pipeline.prepare import Stages
+from techmart_fast.pipeline.progress import RunObserver, SilentObserver
+from techmart_fast.pipeline.run import RunRequest, run_pipeline
+from techmart_fast.records import Feed
+from techmart_fast.results import RunResult
+from techmart_fast.settings import Settings, load_settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSources:
+    """What to load: for each feed any number of files, globs, folders, or `-` (standard input)."""
+
+    users: tuple[str, ...] = ()
+    products: tuple[str, ...] = ()
+    transactions: tuple[str, ...] = ()
+
+    @classmethod
+    def sample(cls) -> Self:
+        """The small shop that ships with the project."""
+        return cls(
+            users=(str(bundled("data", "sample_users.csv")),),
+            products=(str(bundled("data", "sample_products.json")),),
+            transactions=(str(bundled("data", "sample_transactions.json")),),
+        )
+
+    @classmethod
+    def of(cls, sources: Mapping[str, str | Path | list[str | Path]]) -> Self:
+        """From a mapping of feed names to a path, or a list of paths."""
+        specs = {
+            Feed(name).value: tuple(
+                str(one) for one in (given if isinstance(given, list) else [given])
+            )
+            for name, given in sources.items()
+        }
+        return cls(**specs)
+
+    def by_feed(self) -> dict[Feed, tuple[str, ...]]:
+        """The specs of each feed."""
+        return {
+            Feed.USERS: self.users,
+            Feed.PRODUCTS: self.products,
+            Feed.TRANSACTIONS: self.transactions,
+        }
+
+
+async def run(
+    sources: DataSources | None = None,
+    *,
+    settings: Settings | None = None,
+    contract: Contract | None = None,
+    observer: RunObserver | None = None,
+    stages: Stages | None = None,
+    ordinal: int | None = None,
+    stop: asyncio.Event | None = None,
+) -> RunResult:
+    """Load `sources` (the bundled sample by default) into PostgreSQL and the warehouse.
+
+    `stages` replaces decode, validate or the enricher. `ordinal` orders the files of this run among
+    those of other runs (the first file gets it, the next ones count on). Setting `stop` ends the
+    run cleanly; cancelling the task stops it as well.
+
+    Returns:
+        The run's result, also when it failed after it began (see `status` and `error`).
+
+    Raises:
+        TechmartError: the run could not begin; nothing was written.
+    """
+    return await run_pipeline(
+        RunRequest(
+            sources=(sources or DataSources.sample()).by_feed(),
+            settings=settings or load_settings(),
+            contract=contract or default_contract(),
+            observer=observer or SilentObserver(),
+            stages=stages or Stages(),
+            ordinal=ordinal,
+            stop=stop,
+        )
+    )

@@ -1,0 +1,74 @@
+"""What is known of a run so far, and the result it adds up to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+from techmart_fast.contract import Contract
+from techmart_fast.errors import ExitCode
+from techmart_fast.pipeline.load import FeedOutcome
+from techmart_fast.pipeline.meter import Meter
+from techmart_fast.pipeline.sinks import Sinks
+from techmart_fast.quality import QualityStatus, QualityTally, score, verdict
+from techmart_fast.records import Feed
+from techmart_fast.results import MemoryPeaks, RunResult, RunStatus
+
+
+@dataclass(slots=True)
+class Journal:
+    """What is known of a run so far; the only changing state of a run."""
+
+    run_id: UUID
+    started: datetime
+    contract: Contract
+    meter: Meter = field(default_factory=Meter)
+    outcomes: dict[Feed, FeedOutcome] = field(default_factory=dict)
+    released: int = 0
+    deactivated: int = 0
+    published: Mapping[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    sinks: Sinks | None = None
+    memory: MemoryPeaks = field(default_factory=lambda: MemoryPeaks(loader=0))
+
+    def result(
+        self, status: RunStatus, *, error: str | None = None, exit_code: ExitCode = ExitCode.DONE
+    ) -> RunResult:
+        """The run's result as of now."""
+        thresholds = self.contract.quality
+        tallies = {feed: outcome.tally for feed, outcome in self.outcomes.items()}
+        overall = score(sum(tallies.values(), QualityTally()), thresholds)
+        by_feed = {feed: score(tally, thresholds) for feed, tally in tallies.items()}
+        worst = verdict(overall)
+        if exit_code is ExitCode.DONE and worst is QualityStatus.FAIL:
+            exit_code = ExitCode.QUALITY_FAIL
+        result = RunResult(
+            run_id=self.run_id,
+            status=status,
+            started=self.started,
+            ended=datetime.now(UTC),
+            feeds={feed: tally.counts for feed, tally in tallies.items()},
+            quality=overall,
+            quality_by_feed=by_feed,
+            verdict=worst,
+            stages=self.meter.metrics(),
+            memory=self.memory,
+            released=self.released,
+            deactivated=self.deactivated,
+            published=self.published,
+            unknown_fields={
+                feed: outcome.unknown_fields for feed, outcome in self.outcomes.items()
+            },
+            destinations=self.sinks.destinations if self.sinks else (),
+            notes=tuple(self.notes),
+            error=error,
+            exit_code=exit_code,
+        )
+        if result.nothing_new:
+            result = replace(result, notes=(*result.notes, "Nothing new: nothing was changed."))
+        return result
+
+    @property
+    def bytes_read(self) -> int:
+        """Decompressed bytes of all feeds."""
+        return sum(outcome.bytes_read for outcome in self.outcomes.values())

@@ -1,0 +1,308 @@
+"""Loads one feed into PostgreSQL: read, prepare in threads, share out to writers, in order.
+
+    files ─▶ read ─▶ [raw] ─▶ prepare (threads) ─▶ [prepared] ─▶ share ─▶ [lane 0…n] ─▶ write
+
+Everything in brackets is a channel bounded in bytes, so memory stays flat whatever comes in. Blocks
+are prepared in parallel and handed on in source order: each lane sees its records as they stand
+in the feed.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol, TypeVar
+from uuid import UUID, uuid4
+
+import pyarrow as pa
+
+from techmart_fast.contract import Contract
+from techmart_fast.pipeline.channel import ByteChannel
+from techmart_fast.pipeline.identity import identify
+from techmart_fast.pipeline.meter import Lap, Meter
+from techmart_fast.pipeline.prepare import PreparedBlock, Stages, prepare, unknown_names
+from techmart_fast.pipeline.progress import FeedProgress, RunObserver
+from techmart_fast.postgres import BatchOutcome, BatchWrite, Lease, Spool
+from techmart_fast.quality import QualityTally
+from techmart_fast.records import (
+    REJECTIONS,
+    BatchIdentity,
+    Block,
+    Feed,
+    FeedCounts,
+    SourceFile,
+    SpooledFile,
+)
+from techmart_fast.transform import Enricher
+from techmart_fast.warehouse import LoadTable, rejected_rows, write_spool
+
+Result = TypeVar("Result")
+_NO_REJECTIONS = pa.RecordBatch.from_pylist([], schema=REJECTIONS)
+
+
+class BlockSource(Protocol):
+    """Cuts a file into blocks; runs in a thread."""
+
+    def __call__(
+        self, file: SourceFile, contract: Contract, *, block_bytes: int, max_record_bytes: int
+    ) -> Iterator[Block]:
+        """Blocks of one file, in order."""
+
+
+class BatchSink(Protocol):
+    """Commits batches; the part of the PostgreSQL sink that a feed needs."""
+
+    async def write(self, lane: int, write: BatchWrite) -> BatchOutcome:
+        """Commit one batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadPlan:
+    """What one feed's load needs to know. Sizes in bytes; `spool_folder` holds Parquet files."""
+
+    feed: Feed
+    files: tuple[SourceFile, ...]
+    contract: Contract
+    lease: Lease
+    stages: Stages
+    enricher: Enricher
+    run_started: datetime
+    lanes: int
+    threads: int
+    block_bytes: int
+    channel_bytes: int
+    max_record_bytes: int
+    spool_folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedOutcome:
+    """What became of one feed."""
+
+    tally: QualityTally = field(default_factory=QualityTally)
+    unknown_fields: Mapping[str, int] = field(default_factory=dict)
+    bytes_read: int = 0
+
+
+class FeedLoad:
+    """One feed's load. Make it inside the event loop, and call `run` once."""
+
+    def __init__(
+        self,
+        plan: LoadPlan,
+        *,
+        blocks: BlockSource,
+        sink: BatchSink,
+        meter: Meter,
+        observer: RunObserver,
+        committed: Callable[[], None],
+    ) -> None:
+        self._plan = plan
+        self._blocks = blocks
+        self._sink = sink
+        self._meter = meter
+        self._observer = observer
+        self._committed = committed
+        self._raw: ByteChannel[Block] = ByteChannel(plan.channel_bytes)
+        self._prepared: ByteChannel[asyncio.Future[PreparedBlock]] = ByteChannel(plan.channel_bytes)
+        self._lanes: list[ByteChannel[BatchWrite]] = [
+            ByteChannel(plan.channel_bytes // plan.lanes) for _ in range(plan.lanes)
+        ]
+        self._outcome = FeedOutcome()
+        self._bytes_done: dict[str, int] = {}
+
+    @property
+    def outcome(self) -> FeedOutcome:
+        """What became of the feed so far: only what is committed is counted."""
+        return self._outcome
+
+    async def run(self) -> None:
+        """Load all files of the feed; returns when everything is committed.
+
+        Raises:
+            TechmartError: the first error of any part; what was committed stays committed.
+        """
+        plan = self._plan
+        reader = ThreadPoolExecutor(1, thread_name_prefix=f"read-{plan.feed}")
+        workers = ThreadPoolExecutor(plan.threads, thread_name_prefix=f"prepare-{plan.feed}")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._read(reader), name=f"read {plan.feed}")
+                tasks.create_task(self._prepare(workers), name=f"prepare {plan.feed}")
+                tasks.create_task(self._share(), name=f"share {plan.feed}")
+                for lane in range(plan.lanes):
+                    tasks.create_task(self._write(lane), name=f"write {plan.feed} {lane}")
+        finally:
+            # Threads can't be cancelled; what they still do is pure and short.
+            reader.shutdown(wait=False, cancel_futures=True)
+            workers.shutdown(wait=False, cancel_futures=True)
+
+    async def _read(self, reader: ThreadPoolExecutor) -> None:
+        plan = self._plan
+        for file in plan.files:
+            blocks = self._blocks(
+                file,
+                plan.contract,
+                block_bytes=plan.block_bytes,
+                max_record_bytes=plan.max_record_bytes,
+            )
+            try:
+                while True:
+                    began = time.perf_counter()
+                    block = await _in_thread(reader, next, blocks, None)
+                    if block is None:
+                        break
+                    size = len(block.data)
+                    ended = time.perf_counter()
+                    self._meter.add(Lap(stage="read", began=began, ended=ended, rows=0, bytes=size))
+                    await self._raw.send(block, size)
+            finally:
+                await _in_thread(reader, _close, blocks)
+        await self._raw.close()
+
+    async def _prepare(self, workers: ThreadPoolExecutor) -> None:
+        plan, loop = self._plan, asyncio.get_running_loop()
+        async for block in self._raw:
+            future = loop.run_in_executor(workers, _prepare_block, block, plan)
+            # At most one block more than threads is under way: the channel bounds the rest.
+            await self._prepared.send(future, len(block.data))
+        await self._prepared.close()
+
+    async def _share(self) -> None:
+        async for future in self._prepared:
+            prepared = await future
+            for lap in prepared.laps:
+                self._meter.add(lap)
+            self._note(prepared)
+            for lane, records in enumerate(prepared.lanes):
+                block, contract = prepared.candidates.block, self._plan.contract
+                identity = identify(block, contract, lane=lane, lanes=self._plan.lanes)
+                rejections = prepared.candidates.rejections if lane == 0 else _NO_REJECTIONS
+                write = BatchWrite(
+                    lease=self._plan.lease,
+                    identity=identity,
+                    candidates=records,
+                    rejections=rejections,
+                    read=records.num_rows + rejections.num_rows,
+                    spool=self._spool(LoadTable(self._plan.feed), identity),
+                    rejected_file=await self._spool_rejections(rejections, identity),
+                )
+                await self._lanes[lane].send(write, records.nbytes + rejections.nbytes)
+        for channel in self._lanes:
+            await channel.close()
+
+    async def _write(self, lane: int) -> None:
+        async for write in self._lanes[lane]:
+            rows, size = write.read, write.candidates.nbytes
+            with self._meter.lap("postgres", rows=rows, size_bytes=size):
+                outcome = await self._sink.write(lane, write)
+            self._count(write, outcome)
+            self._committed()
+            self._observer.progress(self._progress(write))
+
+    def _spool(self, table: LoadTable, identity: BatchIdentity) -> Spool:
+        return spooler(
+            table, self._plan.spool_folder, batch_id=identity.batch_id, meter=self._meter
+        )
+
+    async def _spool_rejections(
+        self, rejections: pa.RecordBatch, identity: BatchIdentity
+    ) -> SpooledFile | None:
+        """Rejected transactions count in the quality of their day, so the warehouse needs them."""
+        if self._plan.feed is not Feed.TRANSACTIONS or not rejections.num_rows:
+            return None
+        rows = rejected_rows(rejections, source_ordinal=identity.source.ordinal)
+        if not rows.num_rows:
+            return None
+        return await self._spool(LoadTable.REJECTED_TRANSACTIONS, identity)(rows)
+
+    def _note(self, prepared: PreparedBlock) -> None:
+        seen = prepared.candidates
+        self._outcome = replace(
+            self._outcome,
+            tally=self._outcome.tally
+            + QualityTally(
+                counts=FeedCounts(repaired=sum(seen.repairs.values())),
+                completeness=seen.completeness,
+                timed=prepared.timed,
+                late=prepared.late,
+            ),
+            unknown_fields=unknown_names(self._outcome.unknown_fields, seen.unknown_fields),
+            bytes_read=self._outcome.bytes_read + seen.block.end_byte - seen.block.first_byte,
+        )
+
+    def _count(self, write: BatchWrite, outcome: BatchOutcome) -> None:
+        tally = QualityTally(counts=outcome.counts, flagged=outcome.flagged)
+        self._outcome = replace(self._outcome, tally=self._outcome.tally + tally)
+        source = write.identity.source
+        # Compressed files have more bytes inside than on disk: they count as done at their end.
+        done = min(write.identity.end_byte, source.size_bytes)
+        self._bytes_done[source.fingerprint] = max(
+            done, self._bytes_done.get(source.fingerprint, 0)
+        )
+
+    def _progress(self, write: BatchWrite) -> FeedProgress:
+        waiting = [self._raw.statistics(), self._prepared.statistics()]
+        waiting += [channel.statistics() for channel in self._lanes]
+        return FeedProgress(
+            feed=write.identity.feed,
+            bytes_done=sum(self._bytes_done.values()),
+            bytes_total=sum(file.size_bytes for file in self._plan.files),
+            counts=self._outcome.tally.counts,
+            waiting_bytes=sum(statistics.waiting_bytes for statistics in waiting),
+        )
+
+
+def spooler(table: LoadTable, folder: Path, *, batch_id: UUID, meter: Meter) -> Spool:
+    """A callback that writes a batch's accepted rows of `table` durably into `folder`."""
+
+    async def spool(records: pa.RecordBatch) -> SpooledFile:
+        began = time.perf_counter()
+        file = await asyncio.to_thread(
+            write_spool,
+            records,
+            table=table,
+            folder=folder,
+            # A batch may be written again after a deadlock: never over a file of its first try.
+            name=f"{table}-{uuid4().hex}",
+            batch_id=batch_id,
+        )
+        ended = time.perf_counter()
+        meter.add(
+            Lap(stage="spool", began=began, ended=ended, rows=file.rows, bytes=file.size_bytes)
+        )
+        return file
+
+    return spool
+
+
+def _prepare_block(block: Block, plan: LoadPlan) -> PreparedBlock:
+    return prepare(
+        block,
+        plan.contract,
+        stages=plan.stages,
+        enricher=plan.enricher,
+        run_started=plan.run_started,
+        lanes=plan.lanes,
+    )
+
+
+async def _in_thread(
+    executor: ThreadPoolExecutor, function: Callable[..., Result], *arguments: object
+) -> Result:
+    """Run a function in a thread and see it end, even when cancelled: its state is not shared."""
+    future = asyncio.get_running_loop().run_in_executor(executor, function, *arguments)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait([future])
+        raise
+
+
+def _close(blocks: Iterator[Block]) -> None:
+    """Close the file under a block generator now, not when it is collected."""
+    if isinstance(blocks, Generator):
+        blocks.close()

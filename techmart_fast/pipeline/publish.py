@@ -1,0 +1,191 @@
+"""The way from PostgreSQL's outbox into the warehouse: load jobs while the run goes on, then MERGE.
+
+PostgreSQL is the authority. Whatever goes wrong here loses nothing: entries stay in the outbox,
+and the next run carries on with the jobs that this one stored before it submitted them.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from techmart_fast.contract import Contract
+from techmart_fast.pipeline.meter import Lap, Meter
+from techmart_fast.postgres import Lease, OutboxEntry, PostgresSink
+from techmart_fast.postgres import LoadGroup as StoredGroup
+from techmart_fast.records import SpooledFile
+from techmart_fast.warehouse import (
+    LoadGroup,
+    LoadPart,
+    LoadTable,
+    Refreshed,
+    WarehouseSink,
+    split_parts,
+)
+
+_JOB_ID = re.compile(
+    r"techmart_load_[a-z_]+?_(?P<group>g[0-9a-f]{32})_(?P<attempt>\d+)_(?P<part>\d+)"
+)
+
+
+class Publisher:
+    """Publishes outbox entries of one run, and what earlier runs left.
+
+    All parts of a table belong to one load group of the run: they are loaded into its staging
+    table as they come, and merged once at the end.
+    """
+
+    def __init__(
+        self,
+        *,
+        postgres: PostgresSink,
+        warehouse: WarehouseSink,
+        lease: Lease,
+        contract: Contract,
+        load_job_bytes: int,
+        meter: Meter,
+    ) -> None:
+        self._postgres = postgres
+        self._warehouse = warehouse
+        self._lease = lease
+        self._contract = contract
+        self._load_job_bytes = load_job_bytes
+        self._meter = meter
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._parts: dict[tuple[str, LoadTable, int], list[tuple[LoadPart, StoredGroup]]] = {}
+        self.published: dict[str, int] = {}
+
+    def wake(self) -> None:
+        """Entries were committed."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """No more entries will be committed in this run: load what is left, then return."""
+        self._closing = True
+        self._wake.set()
+
+    async def load_until_closed(self) -> None:
+        """Load parts as soon as enough entries wait; ends after `close`, with all loaded.
+
+        Raises:
+            WarehouseError, SpoolError: a part can't be loaded.
+        """
+        await self._take_over()
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            closing = self._closing
+            await self._load_pending(everything=closing)
+            if closing:
+                return
+
+    async def publish(self) -> Refreshed | None:
+        """Merge all loaded groups, recompute what they touched, and mark them published.
+
+        Returns None when there was nothing to publish and the rollups were up to date.
+        """
+        groups = [self._group(members) for members in self._parts.values()]
+        for group in groups:
+            with self._meter.lap("warehouse merge", rows=group.rows):
+                merged = await self._warehouse.merge(group)
+            self.published[group.table] = self.published.get(group.table, 0) + merged.written
+        began = time.perf_counter()
+        refreshed = await self._warehouse.refresh(groups, self._contract.analytics)
+        if groups:
+            self._meter.add(
+                Lap(
+                    stage="rollups",
+                    began=began,
+                    ended=time.perf_counter(),
+                    rows=sum(group.rows for group in groups),
+                    bytes=0,
+                )
+            )
+        for members in self._parts.values():
+            for _, stored in members:
+                await self._postgres.mark_published(self._lease, stored.group_id)
+                await asyncio.to_thread(_remove_spooled, stored.entries)
+        await self._warehouse.discard(groups)
+        self._parts.clear()
+        return refreshed if groups else None
+
+    async def _take_over(self) -> None:
+        """Go on with the groups that an earlier run stored: the same jobs, found by their ids."""
+        for stored in await self._postgres.open_groups():
+            job = _JOB_ID.fullmatch(stored.job_id or "")
+            if job is None:
+                # Bound, but no job was ever stored for it: it gets one now, as if it were new.
+                await self._load_stored(stored, self._next_part(LoadTable(stored.table)))
+                continue
+            part = LoadPart(
+                group_id=job["group"],
+                table=LoadTable(stored.table),
+                part=int(job["part"]),
+                attempt=int(job["attempt"]),
+                members=_members(stored.entries),
+            )
+            await self._load(part, stored)
+
+    async def _load_pending(self, *, everything: bool) -> None:
+        for table in LoadTable:
+            entries = await self._postgres.pending_entries(table)
+            by_path = {Path(entry.path): entry for entry in entries}
+            shares = split_parts(_members(entries), load_job_bytes=self._load_job_bytes)
+            if shares and not everything and _size(shares[-1]) < self._load_job_bytes:
+                shares = shares[:-1]
+            for share in shares:
+                chosen = [by_path[member.path].entry_id for member in share]
+                stored = await self._postgres.store_group(self._lease, table, chosen)
+                await self._load_stored(stored, self._next_part(table))
+
+    def _next_part(self, table: LoadTable) -> tuple[str, int]:
+        group_id = f"g{self._lease.run_id.hex}"
+        return group_id, len(self._parts.get((group_id, table, 1), []))
+
+    async def _load_stored(self, stored: StoredGroup, place: tuple[str, int]) -> None:
+        group_id, number = place
+        part = LoadPart(
+            group_id=group_id,
+            table=LoadTable(stored.table),
+            part=number,
+            members=_members(stored.entries),
+        )
+        await self._postgres.store_attempt(
+            self._lease, stored.group_id, attempt=part.attempt, job_id=part.job_id
+        )
+        await self._load(part, stored)
+
+    async def _load(self, part: LoadPart, stored: StoredGroup) -> None:
+        with self._meter.lap("warehouse load", rows=part.rows, size_bytes=part.size_bytes):
+            await self._warehouse.load(part)
+        key = (part.group_id, part.table, part.attempt)
+        self._parts.setdefault(key, []).append((part, stored))
+
+    def _group(self, members: Sequence[tuple[LoadPart, StoredGroup]]) -> LoadGroup:
+        touched = {day for _, stored in members for entry in stored.entries for day in entry.dates}
+        return LoadGroup(parts=tuple(part for part, _ in members), other_dates=frozenset(touched))
+
+
+def _members(entries: Sequence[OutboxEntry]) -> tuple[SpooledFile, ...]:
+    return tuple(
+        SpooledFile(
+            table=entry.table,
+            path=Path(entry.path),
+            sha256=entry.sha256,
+            rows=entry.rows,
+            size_bytes=entry.size_bytes,
+            dates=entry.dates,
+        )
+        for entry in entries
+    )
+
+
+def _size(members: Sequence[SpooledFile]) -> int:
+    return sum(member.size_bytes for member in members)
+
+
+def _remove_spooled(entries: Sequence[OutboxEntry]) -> None:
+    for entry in entries:
+        Path(entry.path).unlink(missing_ok=True)

@@ -1,0 +1,177 @@
+"""The whole journey of a run: plan, open the sinks, load the feeds, publish, report.
+
+    sources ─▶ decode ─▶ validate ─▶ transform ─▶ PostgreSQL ─▶ outbox ─▶ warehouse ─▶ rollups
+
+Feeds load one after another, parents first (users, products, transactions); the warehouse follows
+while they do.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from techmart_fast.contract import Contract
+from techmart_fast.errors import ExitCode, TechmartError, WarehouseBehindError
+from techmart_fast.local import LocalHome
+from techmart_fast.monitoring.memory import MemoryWatch
+from techmart_fast.monitoring.runs import run_end, warehouse_metrics, warehouse_run
+from techmart_fast.pipeline.journal import Journal
+from techmart_fast.pipeline.prepare import Stages
+from techmart_fast.pipeline.progress import RunObserver
+from techmart_fast.pipeline.sinks import Sinks, open_sinks
+from techmart_fast.pipeline.work import Work
+from techmart_fast.postgres import Lease, RunStart
+from techmart_fast.records import Feed, SourceFile
+from techmart_fast.results import RunResult, RunStatus
+from techmart_fast.settings import Settings
+from techmart_fast.sources import discover
+from techmart_fast.version import VERSION
+
+_FINAL_WRITE_SECONDS = 30.0
+
+
+class _StopRequested(Exception):  # noqa: N818 - a request, not an error
+    """The caller asked the run to stop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What a run is asked to do.
+
+    `sources` are the specs of each feed. `ordinal` orders the files of this run among those of
+    other runs. Setting `stop` ends the run cleanly.
+    """
+
+    sources: Mapping[Feed, Sequence[str]]
+    settings: Settings
+    contract: Contract
+    observer: RunObserver
+    stages: Stages
+    ordinal: int | None = None
+    stop: asyncio.Event | None = None
+
+
+async def run_pipeline(request: RunRequest) -> RunResult:
+    """Load the sources into both sinks and compute the rollups.
+
+    Errors after the run began are in the result (`status`, `error`, `exit_code`), with whatever was
+    committed until then. A run asked to stop ends as `stopped`; a cancelled one writes down that it
+    stopped, too, and raises `CancelledError`.
+
+    Raises:
+        TechmartError: the run could not begin: nothing was written.
+    """
+    journal = Journal(run_id=uuid4(), started=datetime.now(UTC), contract=request.contract)
+    request.observer.phase("Looking at the input")
+    home = LocalHome(request.settings.home).create()
+    files = await asyncio.to_thread(_discover, request, home)
+    request.observer.phase("Opening PostgreSQL and the warehouse")
+    try:
+        async with open_sinks(request.settings) as sinks:
+            return await _run_into(sinks, request, journal, files)
+    except* TechmartError as group:
+        error = _first(group)
+    raise error
+
+
+async def _run_into(
+    sinks: Sinks, request: RunRequest, journal: Journal, files: Mapping[Feed, Sequence[SourceFile]]
+) -> RunResult:
+    journal.sinks = sinks
+    async with asyncio.TaskGroup() as opening:
+        opening.create_task(sinks.postgres.migrate(), name="migrate PostgreSQL")
+        opening.create_task(sinks.warehouse.ensure(), name="ensure the warehouse")
+    lease = await sinks.postgres.start_run(
+        RunStart(
+            run_id=journal.run_id,
+            started_at=journal.started,
+            contract_name=journal.contract.name,
+            contract_version=journal.contract.version,
+            loader_version=VERSION,
+            lease_seconds=request.settings.pipeline.lease_seconds,
+        )
+    )
+    work = Work(
+        journal=journal,
+        sinks=sinks,
+        lease=lease,
+        settings=request.settings,
+        stages=request.stages,
+        observer=request.observer,
+    )
+    async with MemoryWatch(sinks.local) as memory:
+        status, error, exit_code = RunStatus.COMPLETED, None, ExitCode.DONE
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                watch = tasks.create_task(_watch(request.stop), name="watch for a stop")
+                beat = tasks.create_task(sinks.postgres.keep_alive(lease), name="keep the lease")
+                await work.do(files, request.ordinal)
+                watch.cancel()
+                beat.cancel()
+        except* _StopRequested:
+            status, exit_code = RunStatus.STOPPED, ExitCode.INTERRUPTED
+            error = "Stopped on request: what was committed stays, and the next run carries on."
+        except* TechmartError as group:
+            first = _first(group)
+            status, error, exit_code = RunStatus.FAILED, str(first), first.exit_code
+        except* asyncio.CancelledError:
+            journal.memory = memory.peaks()
+            cancelled = journal.result(RunStatus.STOPPED, error="Cancelled.")
+            await asyncio.shield(_write_down(sinks, lease, journal, cancelled))
+            raise
+        journal.memory = memory.peaks()
+    result = journal.result(status, error=error, exit_code=exit_code)
+    return await asyncio.shield(_write_down(sinks, lease, journal, result))
+
+
+async def _watch(stop: asyncio.Event | None) -> None:
+    if stop is not None:
+        await stop.wait()
+        raise _StopRequested
+
+
+async def _write_down(sinks: Sinks, lease: Lease, journal: Journal, result: RunResult) -> RunResult:
+    """Store the run's end in both sinks; what can't be stored is a note, never another failure."""
+    try:
+        async with asyncio.timeout(_FINAL_WRITE_SECONDS):
+            await sinks.postgres.finish_run(lease, run_end(result, journal.bytes_read))
+    except (TechmartError, TimeoutError) as error:
+        journal.notes.append(f"The end of the run could not be stored in PostgreSQL: {error}")
+    try:
+        async with asyncio.timeout(_FINAL_WRITE_SECONDS):
+            await sinks.warehouse.record_run(
+                warehouse_run(result, journal.contract, journal.bytes_read),
+                warehouse_metrics(result),
+            )
+    except (TechmartError, TimeoutError) as error:
+        journal.notes.append(f"The end of the run could not be stored in the warehouse: {error}")
+    return journal.result(result.status, error=result.error, exit_code=result.exit_code)
+
+
+def _discover(request: RunRequest, home: LocalHome) -> dict[Feed, list[SourceFile]]:
+    return {
+        feed: discover(feed, specs, contract=request.contract, spool=home.spool)
+        for feed, specs in request.sources.items()
+        if specs
+    }
+
+
+def _first(group: BaseExceptionGroup[TechmartError]) -> TechmartError:
+    """The error that came first: the one that made the others stop."""
+    errors = list(_leaves(group))
+    # PostgreSQL's own failure outweighs the warehouse's, which loses nothing.
+    return next(
+        (error for error in errors if not isinstance(error, WarehouseBehindError)), errors[0]
+    )
+
+
+def _leaves(group: BaseExceptionGroup[TechmartError]) -> list[TechmartError]:
+    leaves: list[TechmartError] = []
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            leaves += _leaves(error)
+        else:
+            leaves.append(error)
+    return leaves

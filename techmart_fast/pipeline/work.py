@@ -1,0 +1,155 @@
+"""What a run does between its lease and its report: the feeds in order, then the warehouse."""
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+
+from techmart_fast.decode import blocks
+from techmart_fast.errors import SpoolError, WarehouseBehindError, WarehouseError
+from techmart_fast.pipeline.journal import Journal
+from techmart_fast.pipeline.load import FeedLoad, LoadPlan, spooler
+from techmart_fast.pipeline.prepare import Stages
+from techmart_fast.pipeline.progress import RunObserver
+from techmart_fast.pipeline.publish import Publisher
+from techmart_fast.pipeline.sinks import Sinks, writer_count
+from techmart_fast.postgres import Lease
+from techmart_fast.records import Feed, SourceFile
+from techmart_fast.settings import Settings
+from techmart_fast.warehouse import LoadTable
+
+_MOST_THREADS = 4
+
+
+class Work:
+    """The work of one run, under its lease."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        sinks: Sinks,
+        lease: Lease,
+        settings: Settings,
+        stages: Stages,
+        observer: RunObserver,
+    ) -> None:
+        self._journal = journal
+        self._sinks = sinks
+        self._lease = lease
+        self._settings = settings
+        self._stages = stages
+        self._observer = observer
+        self._publisher = Publisher(
+            postgres=sinks.postgres,
+            warehouse=sinks.warehouse,
+            lease=lease,
+            contract=journal.contract,
+            load_job_bytes=settings.bigquery.load_job_bytes,
+            meter=journal.meter,
+        )
+
+    async def do(self, files: Mapping[Feed, Sequence[SourceFile]], ordinal: int | None) -> None:
+        """Load every feed, then bring the warehouse and its rollups up to date.
+
+        Raises:
+            TechmartError: what stopped the run; `WarehouseBehindError` if PostgreSQL has all of it
+                and only the warehouse is behind.
+        """
+        behind: WarehouseError | SpoolError | None = None
+
+        async def follow() -> None:
+            # The warehouse must not stop PostgreSQL, which is the authority and loses nothing.
+            nonlocal behind
+            try:
+                await self._publisher.load_until_closed()
+            except (WarehouseError, SpoolError) as error:
+                behind = error
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(follow(), name="load the warehouse")
+            await self._load_feeds(files, ordinal)
+            self._publisher.close()
+        if behind is None:
+            self._observer.phase("Merging and computing the rollups")
+            try:
+                await self._publisher.publish()
+            except (WarehouseError, SpoolError) as error:
+                behind = error
+        self._journal.published = self._publisher.published
+        if behind is not None:
+            raise WarehouseBehindError(
+                f"PostgreSQL is loaded, the warehouse is behind: {behind}",
+                hint="Run again: the next run carries on where this one stopped.",
+                transient=behind.transient,
+            )
+
+    async def _load_feeds(
+        self, files: Mapping[Feed, Sequence[SourceFile]], ordinal: int | None
+    ) -> None:
+        for feed in Feed:
+            if feed is Feed.TRANSACTIONS:
+                await self._release()
+            if files.get(feed):
+                await self._load(feed, files[feed], ordinal)
+
+    async def _load(self, feed: Feed, found: Sequence[SourceFile], ordinal: int | None) -> None:
+        self._observer.phase(f"Loading {feed}")
+        contract, pipeline = self._journal.contract, self._settings.pipeline
+        registered = await self._sinks.postgres.register_files(
+            self._lease, found, policy=contract.rules(feed).ordinal, explicit=ordinal
+        )
+        tiers = None
+        if feed is Feed.TRANSACTIONS:
+            tiers = await self._sinks.postgres.premium_users(contract.users.default_customer_tier)
+        files = tuple(sorted(registered, key=lambda file: file.ordinal))
+        load = FeedLoad(
+            LoadPlan(
+                feed=feed,
+                files=files,
+                contract=contract,
+                lease=self._lease,
+                stages=self._stages,
+                enricher=self._stages.enricher(contract, tiers),
+                run_started=self._journal.started,
+                lanes=writer_count(self._settings) if feed is Feed.TRANSACTIONS else 1,
+                threads=pipeline.decode_threads or min(os.cpu_count() or 1, _MOST_THREADS),
+                block_bytes=pipeline.block_bytes,
+                channel_bytes=pipeline.channel_bytes,
+                max_record_bytes=pipeline.max_record_bytes,
+                spool_folder=self._sinks.home.spool,
+            ),
+            blocks=blocks,
+            sink=self._sinks.postgres,
+            meter=self._journal.meter,
+            observer=self._observer,
+            committed=self._publisher.wake,
+        )
+        try:
+            await load.run()
+        finally:
+            self._journal.outcomes[feed] = load.outcome
+        if feed is Feed.PRODUCTS and contract.products.catalogue == "complete":
+            await self._deactivate(files)
+
+    async def _deactivate(self, files: Sequence[SourceFile]) -> None:
+        spool = spooler(
+            LoadTable.PRODUCTS,
+            self._sinks.home.spool,
+            batch_id=self._lease.run_id,
+            meter=self._journal.meter,
+        )
+        self._journal.deactivated = await self._sinks.postgres.deactivate_products(
+            self._lease, spool, since_ordinal=min(file.ordinal for file in files)
+        )
+
+    async def _release(self) -> None:
+        """Held transactions whose parents have come by now."""
+        spool = spooler(
+            LoadTable.TRANSACTIONS,
+            self._sinks.home.spool,
+            batch_id=self._lease.run_id,
+            meter=self._journal.meter,
+        )
+        async for release in self._sinks.postgres.release_held(self._lease, spool):
+            self._journal.released += release.released
+            self._publisher.wake()
