@@ -168,7 +168,8 @@ class SourceFile:
 
     `name` is what people see (the path as given, or `<stdin>`); `path` is what is opened.
     `fingerprint` is the hex SHA-256 of the file's bytes as stored. `ordinal` is -1 until the
-    sink has registered the file.
+    sink has registered the file. `inode` and `modified_ns` (0: not known) tell, together with
+    `size_bytes`, whether the file is still the one that was discovered.
     """
 
     feed: Feed
@@ -179,6 +180,8 @@ class SourceFile:
     compression: str
     format: str
     ordinal: int = -1
+    inode: int = 0
+    modified_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from techmart_fast.validate.verdicts import Mask
 
 # Text that Arrow's cast reads exactly into DECODED_NUMBER; all other text goes through Decimal.
 _PLAIN = r"^[0-9]{1,18}(\.[0-9]{1,9})?$"
-_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,18})?")
 _SCALE = DECODED_NUMBER.scale
 
 Units = np.ndarray[tuple[int], np.dtype[np.int64]]

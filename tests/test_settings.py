@@ -1,0 +1,100 @@
+"""Settings: flags over environment over file over defaults; frozen; secrets masked."""
+
+from pathlib import Path
+
+import pytest
+
+from techmart_fast.errors import ConfigError
+from techmart_fast.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("POSTGRES_HOST", "POSTGRES_PORT", "BIGQUERY_PROJECT_ID", "TECHMART_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_without_anything_the_embedded_parts_are_used() -> None:
+    settings = load_settings()
+    assert settings.embedded_postgres
+    assert settings.stand_in
+    assert settings.home == Path("~/.techmart").expanduser()
+
+
+def test_flags_win_over_environment_over_file_over_defaults(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "techmart.toml").write_text(
+        '[postgres]\nhost = "file"\ndb = "file"\nuser = "file"\nport = 1111\n'
+    )
+    monkeypatch.setenv("POSTGRES_DB", "environment")
+    monkeypatch.setenv("POSTGRES_USER", "environment")
+    chosen = load_settings({"postgres": {"user": "flag", "db": None}}).postgres
+    assert (chosen.host, chosen.db, chosen.user) == ("file", "environment", "flag")
+    assert chosen.port == 1111
+    assert chosen.connect_timeout_seconds == 10.0
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGRES_HOST", "")
+    assert load_settings().embedded_postgres
+
+
+def test_a_password_is_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGRES_PASSWORD", "hunter2")
+    settings = load_settings()
+    assert "hunter2" not in repr(settings)
+    assert settings.postgres.password is not None
+    assert settings.postgres.password.get_secret_value() == "hunter2"
+
+
+def test_settings_are_frozen() -> None:
+    settings = load_settings()
+    with pytest.raises(AttributeError):
+        settings.postgres = settings.postgres
+    with pytest.raises(ValueError, match="frozen"):
+        settings.postgres.port = 1
+
+
+def test_google_application_credentials_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/keys/loader.json")
+    assert load_settings().bigquery.credentials_file == Path("/keys/loader.json")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "complaint"),
+    [
+        ("POSTGRES_PORT", "notaport", r"POSTGRES_PORT"),
+        ("TECHMART_BLOCK_BYTES", "3", r"TECHMART_BLOCK_BYTES"),
+        ("BIGQUERY_DATASET_ID", "a-b", r"BIGQUERY_DATASET_ID"),
+    ],
+)
+def test_an_impossible_value_names_its_variable_but_not_the_value(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, complaint: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError, match=complaint) as caught:
+        load_settings()
+    assert value not in str(caught.value).split(":", 1)[1] or len(value) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[postgre]\nhost = 1", r"unknown section \[postgre\]"),
+        ('host = "x"', "must stand in a section"),
+        ("[postgres]\nhots = 1", "hots"),
+        ("[postgres", "not valid TOML"),
+    ],
+)
+def test_a_mistake_in_the_file_is_explained(tmp_path: Path, text: str, complaint: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=complaint):
+        load_settings(file=path)
+
+
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"absent\.toml"):
+        load_settings(file=tmp_path / "absent.toml")
