@@ -1,7 +1,6 @@
 """Builds a validated batch field by field; the three feeds differ in their rules only."""
 
 from collections.abc import Callable, Collection, Sequence
-from datetime import date
 from decimal import Decimal
 
 import pyarrow as pa
@@ -111,7 +110,7 @@ class FieldRules:
         """Set a column that was made from units."""
         self._columns[field] = values
 
-    def outcome(self, dates: Callable[[], Sequence[date | None]] | None = None) -> ValidatedBatch:
+    def outcome(self, dates: Callable[[], pa.Date32Array] | None = None) -> ValidatedBatch:
         """The validated batch; `dates` gives every row's reporting date, asked only if needed."""
         decoded, schema = self._decoded, VALIDATED[self._feed]
         accepted = self._verdicts.accepted

@@ -1,6 +1,6 @@
 """The rules of a valid transaction."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -47,10 +47,9 @@ def validate_transactions(
     rules.code("status", STATUSES, "unknown_status", canonical=str.lower)
     in_range = instants.readable & (instants.micros >= earliest) & (instants.micros <= latest)
 
-    def dates() -> list[date | None]:
+    def dates() -> pa.Date32Array:
         days = reporting_days(timestamps, contract.reporting_time_zone).astype(np.int32)
-        readable: list[date | None] = pa.array(days, mask=~in_range).cast(pa.date32()).to_pylist()
-        return readable
+        return pa.array(days, mask=~in_range).cast(pa.date32())
 
     return rules.outcome(dates)
 

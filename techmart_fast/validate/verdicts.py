@@ -1,8 +1,5 @@
 """Collects, column by column, the first reason for which each row of a batch is rejected."""
 
-from collections.abc import Sequence
-from datetime import date
-
 import numpy as np
 import pyarrow as pa
 
@@ -43,7 +40,7 @@ class Verdicts:
         records: pa.RecordBatch,
         *,
         key: str,
-        dates: Sequence[date | None] | None,
+        dates: pa.Date32Array | None,
     ) -> pa.RecordBatch:
         """The rejected rows as `REJECTIONS`.
 
@@ -69,7 +66,7 @@ class Verdicts:
                 for start, length in zip(starts, lengths, strict=True)
             ],
             "record_key": picked.column(key).to_pylist(),
-            "record_date": [dates[row] if dates else None for row in rows.tolist()],
+            "record_date": pa.nulls(len(rows)) if dates is None else dates.take(pa.array(rows)),
         }
         return pa.RecordBatch.from_pydict(columns, schema=REJECTIONS)
 
