@@ -1,0 +1,107 @@
+"""Framing of a JSON array: a record is an element, or a damaged stretch between two."""
+
+import re
+
+import orjson
+
+from techmart_fast.decode.elements import ElementGrammar, preamble_end, separators_end
+from techmart_fast.decode.window import Window
+from techmart_fast.sources.header import HEAD_BYTES
+
+# White space behind an element that is looked through for what follows.
+_LOOK_AHEAD_BYTES = 64 << 10
+_SKIP_BYTES = 1 << 20
+# With nested arrays a cut is proven by parsing; small runs waste little when one does not parse.
+_PARSED_RUN_BYTES = 256 << 10
+_MOST_CANDIDATES = 64
+
+_BETWEEN_RECORDS = re.compile(rb"\}[ \t\r\n]*+,?+[ \t\r\n]*+\Z")
+_LONGEST_SEPARATOR = 64
+_KEY = re.compile(rb'\{[ \t\r\n]*+"\w')
+
+
+class ArrayFraming:
+    """Elements as `elements` defines them. A record includes the separators behind it."""
+
+    def __init__(self, window: Window, grammar: ElementGrammar) -> None:
+        self._window = window
+        self._grammar = grammar
+
+    def preamble(self) -> int:
+        """Length of byte order mark, white space and the opening bracket."""
+        stop = self._window.ensure(HEAD_BYTES + 1)
+        return preamble_end(self._window.buffer, stop)
+
+    def advance(self, start: int, limit: int) -> int:
+        """The last boundary in reach that is proven.
+
+        Where no `[` stands since `start`, an object behind `}` and a comma is not in an array
+        inside an element; nor is it in a string, as its first key's quote would end that; and a
+        damaged stretch ends at the latest at an object that looks like a record. So it is an
+        element. Where there is a `[`, the elements before it must parse.
+        """
+        stop = self._window.ensure(start + limit)
+        if stop < start + limit:
+            return stop
+        if self._window.buffer.find(b"[", start, stop) < 0:
+            return self._candidate(start, stop)
+        boundary = self._candidate(start, min(stop, start + _PARSED_RUN_BYTES))
+        return boundary if self._parses(start, boundary) else start
+
+    def step(self, start: int) -> int | None:
+        """Behind the element or damage at `start`, and behind its separators."""
+        window, grammar, longest = self._window, self._grammar, self._grammar.longest
+        stop = window.ensure(start + longest + _LOOK_AHEAD_BYTES)
+        element = separators_end(window.buffer, start, stop)
+        if element > start:
+            return element
+        end = grammar.element_end(window.buffer, start, stop, open_end=True)
+        if end:
+            return separators_end(window.buffer, end, stop)
+        asked = start + 2 * longest + _LOOK_AHEAD_BYTES
+        stop = window.ensure(asked)
+        end = grammar.next_element(window.buffer, start, stop, open_end=True)
+        if end and end - start <= longest:
+            return end
+        return stop if not end and stop < asked and stop - start <= longest else None
+
+    def skip(self) -> None:
+        """Drop everything up to the next object that looks like a record."""
+        window, scanned = self._window, 1
+        reserve = self._grammar.longest + _LOOK_AHEAD_BYTES
+        while True:
+            asked = scanned + _SKIP_BYTES + reserve
+            stop = window.ensure(asked)
+            limit = stop if stop < asked else stop - reserve
+            place = scanned - 1
+            while (place := window.buffer.find(b"{", place + 1, limit)) >= 0:
+                if self._grammar.is_record(window.buffer, place, stop, open_end=True):
+                    window.drop(place)
+                    return
+            window.drop(limit)
+            if stop < asked:
+                return
+            scanned = 0
+
+    def _candidate(self, start: int, stop: int) -> int:
+        """The last place that looks like a boundary and has a whole record behind it."""
+        buffer, place = self._window.buffer, stop
+        for _ in range(_MOST_CANDIDATES):
+            place = buffer.rfind(b"{", start + 1, place)
+            if place < 0:
+                break
+            if (
+                _KEY.match(buffer, place, stop)
+                and _BETWEEN_RECORDS.search(buffer, max(start, place - _LONGEST_SEPARATOR), place)
+                and self._grammar.is_record(buffer, place, stop, open_end=False)
+            ):
+                return place
+        return start
+
+    def _parses(self, start: int, end: int) -> bool:
+        elements = bytes(self._window.buffer[start:end]).rstrip(b" \t\r\n,")
+        try:
+            orjson.loads(b"[" + elements + b"]")
+        except orjson.JSONDecodeError:
+            return False
+        return True

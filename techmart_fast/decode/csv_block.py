@@ -1,0 +1,236 @@
+"""Decodes a block of CSV: natively where its quoting is regular, record by record elsewhere."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from techmart_fast.contract import Contract
+from techmart_fast.decode.csv_grammar import (
+    CsvRecord,
+    RegularRun,
+    line_ends,
+    record_at,
+    records_in,
+    regular_run,
+    split_fields,
+)
+from techmart_fast.decode.json_layout import is_utf8
+from techmart_fast.decode.rows import Rejections, Rows, join
+from techmart_fast.records import FIELDS, KEY_FIELD, Block, DecodedBatch
+from techmart_fast.sources.header import column_places, read_header
+
+_SLICE_BYTES = 2 << 20
+# What goes through the exact path before the fast one is tried again.
+_EXACT_BYTES = 64 << 10
+_BLOCK_MARGIN_BYTES = 64
+_MOST_NAMES = 100
+_RETURN = ord("\r")
+
+
+def decode_csv(block: Block, contract: Contract) -> DecodedBatch:
+    """Decode a block of CSV records. All columns are text; an empty value is null."""
+    return _decode(block, contract, exact_only=False)
+
+
+def decode_csv_exactly(block: Block, contract: Contract) -> DecodedBatch:
+    """The same records without the fast path: what `decode_csv` must agree with."""
+    return _decode(block, contract, exact_only=True)
+
+
+def _decode(block: Block, contract: Contract, *, exact_only: bool) -> DecodedBatch:
+    decoder = _CsvDecoder(block, contract)
+    data, start = block.data, decoder.begin
+    parts = []
+    while start < len(data):
+        stop = min(start + _SLICE_BYTES, len(data))
+        run = None if exact_only else regular_run(data, start, stop, final=stop == len(data))
+        rows = decoder.parse(start, run) if run else None
+        if run and rows:
+            end = run.end
+        else:
+            end = decoder.exact_end(start, run)
+            rows = decoder.parse_exactly(start, end)
+        parts.append(rows)
+        start = end
+    records = join(block.source.feed, parts, block.first_byte)
+    return DecodedBatch(
+        block=block,
+        records=records,
+        rejections=decoder.rejections.batch(block.first_byte),
+        unknown_fields=decoder.unknown_fields(records.num_rows),
+    )
+
+
+class _CsvDecoder:
+    """Both ways through the records of one block. Runs must be handed over in order."""
+
+    def __init__(self, block: Block, contract: Contract) -> None:
+        feed = block.source.feed
+        self._data = block.data
+        self._header = block.header
+        self._fields = FIELDS[feed]
+        self._places = column_places(block.header, contract, feed)
+        self._key_place = self._places[KEY_FIELD[feed]]
+        self._lines = _LineCounter(block.data, block.first_line)
+        self.rejections = Rejections()
+        header = read_header(block.data) if block.first_byte == 0 else None
+        self.begin = header.end if header else 0
+
+    def unknown_fields(self, rows: int) -> Mapping[str, int]:
+        """Extra columns: every record has them."""
+        known = set(self._places.values())
+        extra = [name for place, name in enumerate(self._header) if place not in known]
+        return dict.fromkeys(extra[:_MOST_NAMES], rows) if rows else {}
+
+    def exact_end(self, start: int, run: RegularRun | None) -> int:
+        """How far the exact path should go: over a run that failed, or a short stretch."""
+        if run:
+            return run.end
+        end, size = start, len(self._data)
+        while end < min(start + _EXACT_BYTES, size):
+            end = record_at(self._data, end, size).end
+        return end
+
+    def parse(self, start: int, run: RegularRun) -> Rows | None:
+        """The records of a regular run, or None if the exact path must see them."""
+        data, end = self._data, run.end
+        if data.find(b"\0", start, end) >= 0 or not is_utf8(data, start, end):
+            return None
+        starts, ends, before = _records(data, start, run)
+        bad: dict[int, int] = {}
+        table = self._read(start, run, bad)
+        if table is None or table.num_rows + len(bad) != len(starts):
+            return None
+        lines = self._lines.at(start) + before
+        good = np.ones(len(starts), dtype=np.bool_)
+        for record in sorted(bad):
+            good[record] = False
+            content = data[int(starts[record]) : int(ends[record])]
+            self._reject("invalid_csv", content, int(starts[record]), int(lines[record]))
+        return Rows(
+            columns=[self._column(table, name) for name in self._fields],
+            starts=starts[good],
+            lengths=(ends - starts)[good],
+            lines=lines[good],
+        )
+
+    def parse_exactly(self, start: int, end: int) -> Rows:
+        """The records in `[start, end)`, each by Python's csv module."""
+        values: dict[str, list[str | None]] = {name: [] for name in self._fields}
+        places: list[tuple[int, int, int]] = []
+        for record in records_in(self._data, start, end):
+            line = self._lines.at(record.start)
+            fields = self._exact_fields(record, line)
+            if fields is None:
+                continue
+            for name in self._fields:
+                place = self._places.get(name)
+                values[name].append((fields[place] or None) if place is not None else None)
+            places.append((record.start, record.content_end - record.start, line))
+        where = np.array(places, dtype=np.int64).reshape(-1, 3)
+        return Rows(
+            columns=[pa.array(column, pa.string()) for column in values.values()],
+            starts=where[:, 0],
+            lengths=where[:, 1],
+            lines=where[:, 2],
+        )
+
+    def _exact_fields(self, record: CsvRecord, line: int) -> list[str] | None:
+        raw = self._data[record.start : record.content_end]
+        try:
+            fields = split_fields(raw.decode())
+        except UnicodeDecodeError:
+            self.rejections.add("invalid_utf8", start=record.start, line=line, raw=raw)
+            return None
+        if record.unterminated or len(fields) != len(self._header):
+            self._reject("invalid_csv", raw, record.start, line)
+            return None
+        for name, place in self._places.items():
+            if "\0" in fields[place]:
+                self._reject("nul_character", raw, record.start, line, name=name)
+                return None
+        return fields
+
+    def _reject(
+        self, code: str, raw: bytes, start: int, line: int, *, name: str | None = None
+    ) -> None:
+        fields = split_fields(raw.decode())
+        key = fields[self._key_place] if self._key_place < len(fields) else ""
+        known = key if key and "\0" not in key else None
+        self.rejections.add(code, start=start, line=line, raw=raw, key=known, name=name)
+
+    def _read(self, start: int, run: RegularRun, bad: dict[int, int]) -> pa.Table | None:
+        """A table of the known columns; `bad` gets the numbers of records with other columns."""
+        names = [f"column_{place}" for place in range(len(self._header))]
+        wanted = [names[place] for place in self._places.values()]
+        size = run.end - start
+        try:
+            return pyarrow.csv.read_csv(
+                pa.BufferReader(pa.py_buffer(self._data).slice(start, size)),
+                read_options=pyarrow.csv.ReadOptions(
+                    use_threads=False,
+                    block_size=size + _BLOCK_MARGIN_BYTES,
+                    column_names=names,
+                ),
+                parse_options=pyarrow.csv.ParseOptions(
+                    newlines_in_values=run.quoted,
+                    ignore_empty_lines=True,
+                    invalid_row_handler=_noting(bad),
+                ),
+                convert_options=pyarrow.csv.ConvertOptions(
+                    column_types=dict.fromkeys(wanted, pa.string()),
+                    include_columns=wanted,
+                    strings_can_be_null=True,
+                    quoted_strings_can_be_null=True,
+                    null_values=[""],
+                ),
+            )
+        except pa.ArrowInvalid:
+            return None
+
+    def _column(self, table: pa.Table, name: str) -> pa.Array:
+        place = self._places.get(name)
+        if place is None:
+            return pa.nulls(table.num_rows, pa.string())
+        return table.column(f"column_{place}").combine_chunks()
+
+
+def _noting(bad: dict[int, int]) -> Callable[[pyarrow.csv.InvalidRow], str]:
+    def note(row: pyarrow.csv.InvalidRow) -> str:
+        bad[row.number - 1] = row.actual_columns
+        return "skip"
+
+    return note
+
+
+class _LineCounter:
+    """The line at a place; places must not go back."""
+
+    def __init__(self, data: bytes, first_line: int) -> None:
+        self._data = data
+        self._line = first_line
+        self._place = 0
+
+    def at(self, place: int) -> int:
+        self._line += line_ends(self._data, self._place, place)
+        self._place = place
+        return self._line
+
+
+Places = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+def _records(data: bytes, start: int, run: RegularRun) -> tuple[Places, Places, Places]:
+    """Start, end and number of lines before each record of a run; empty lines are none."""
+    closing = run.newlines[run.closes]
+    if not len(closing) or closing[-1] != run.end - start - 1:
+        closing = np.append(closing, run.end - start)
+    starts = np.concatenate([[0], closing[:-1] + 1])
+    symbols = np.frombuffer(data, dtype=np.uint8, count=run.end - start, offset=start)
+    returned = (closing > starts) & (symbols[closing - 1] == _RETURN)
+    ends = closing - returned
+    before = np.searchsorted(run.newlines, starts)
+    filled = ends > starts
+    return starts[filled] + start, ends[filled] + start, before[filled]

@@ -1,0 +1,142 @@
+"""What the elements of a JSON array are, also when some of them are damaged.
+
+An array is read as JSON values one after another. Commas, white space and closing brackets
+between them belong to none: a missing or doubled comma costs no record, and an array that
+follows another one is read on. A value that does not parse, or is followed by neither a comma,
+nor a bracket, nor another object, is damaged. The damage ends where the next element begins:
+behind balanced brackets, or at the next object that has at least half of the feed's required
+fields filled (nested objects rarely have).
+"""
+
+import re
+from dataclasses import dataclass
+
+from techmart_fast.contract import Contract
+from techmart_fast.decode.json_text import STRING, parse_json
+from techmart_fast.records import Feed
+from techmart_fast.sources.header import BYTE_ORDER_MARK
+
+View = bytes | bytearray
+
+_FLAT_OBJECT = re.compile(
+    rb'\{[^{}\[\]"]*+(?:' + STRING + rb'[^{}\[\]"]*+)*+\}',
+    re.DOTALL,
+)
+_STRING = re.compile(STRING, re.DOTALL)
+_STRING_OR_BRACKET = re.compile(STRING + rb'|["{}\[\]]', re.DOTALL)
+_SCALAR = re.compile(rb'[^ \t\r\n,:"{}\[\]]++')
+_SEPARATORS = re.compile(rb"(?:[ \t\r\n,]++|\][ \t\r\n,]*+\[?+)*+")
+_PREAMBLE = re.compile(rb"(?:%s)?+[ \t\r\n]*+\[?+" % BYTE_ORDER_MARK)
+_FOLLOWED = re.compile(rb"[ \t\r\n]*+(?:[,\]{]|(?P<end>\Z))")
+_OBJECT_OPENS = re.compile(rb'\{[ \t\r\n]*+"')
+
+
+def preamble_end(view: View, stop: int) -> int:
+    """End of what stands before the first element of a file: byte order mark and bracket."""
+    match = _PREAMBLE.match(view, 0, stop)
+    return match.end() if match else 0
+
+
+def separators_end(view: View, start: int, stop: int) -> int:
+    """Where the next element begins at the earliest."""
+    match = _SEPARATORS.match(view, start, stop)
+    return match.end() if match else start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ElementGrammar:
+    """The elements of a feed's array. An element longer than `longest` bytes counts as damaged.
+
+    All methods look at `view[start:stop]`. `open_end` says that an element may be followed by
+    the end of the view.
+    """
+
+    required: frozenset[str]
+    longest: int
+
+    @classmethod
+    def of(cls, contract: Contract, feed: Feed, *, longest: int) -> "ElementGrammar":
+        """The grammar for a feed under a contract."""
+        rules = contract.rules(feed)
+        names = frozenset(rules.source_name(field) for field in rules.required)
+        return cls(required=names, longest=longest)
+
+    def element_end(self, view: View, start: int, stop: int, *, open_end: bool) -> int:
+        """End of the good element at `start`, or 0."""
+        end = self._balanced_end(view, start, stop)
+        if not end or not _is_followed(view, end, stop, open_end=open_end):
+            return 0
+        return 0 if isinstance(parse_json(bytes(view[start:end])), str) else end
+
+    def is_record(self, view: View, start: int, stop: int, *, open_end: bool) -> bool:
+        """Whether a good element at `start` is an object that looks like a record of the feed."""
+        if not _OBJECT_OPENS.match(view, start, stop):
+            return False
+        end = self._balanced_end(view, start, stop)
+        if not end or not _is_followed(view, end, stop, open_end=open_end):
+            return False
+        parsed = parse_json(bytes(view[start:end]))
+        if isinstance(parsed, str) or not isinstance(parsed.value, dict):
+            return False
+        filled = sum(parsed.value.get(name) is not None for name in self.required)
+        return 2 * filled >= len(self.required)
+
+    def next_element(self, view: View, start: int, stop: int, *, open_end: bool) -> int:
+        """Where the damage at `start` ends: the start of the next element, or 0 if it never does.
+
+        Looks at most `longest` bytes far.
+        """
+        limit = min(stop, start + self.longest + 1)
+        behind = self._element_behind(view, start, stop, limit, open_end=open_end)
+        place = start
+        while (place := view.find(b"{", place + 1, behind or limit)) >= 0:
+            if self.is_record(view, place, stop, open_end=open_end):
+                return place
+        return behind
+
+    def _element_behind(
+        self, view: View, start: int, stop: int, limit: int, *, open_end: bool
+    ) -> int:
+        """The next good element that lies behind balanced brackets, or 0."""
+        place = start
+        while end := self._balanced_end(view, place, stop):
+            followed = _is_followed(view, end, stop, open_end=open_end)
+            place = separators_end(view, end, stop)
+            if place >= limit:
+                break
+            if followed and self.element_end(view, place, stop, open_end=open_end):
+                return place
+        return 0
+
+    def _balanced_end(self, view: View, start: int, stop: int) -> int:
+        """End of what begins at `start`, by quotes and brackets alone; 0 if it has none."""
+        stop = min(stop, start + self.longest)
+        match view[start : start + 1]:
+            case b"{" | b"[":
+                flat = _FLAT_OBJECT.match(view, start, stop)
+                return flat.end() if flat else _closing_bracket(view, start, stop)
+            case b'"':
+                found = _STRING.match(view, start, stop)
+            case _:
+                found = _SCALAR.match(view, start, stop)
+        return found.end() if found else 0
+
+
+def _closing_bracket(view: View, start: int, stop: int) -> int:
+    depth = 0
+    for token in _STRING_OR_BRACKET.finditer(view, start, stop):
+        match token[0]:
+            case b"{" | b"[":
+                depth += 1
+            case b"}" | b"]":
+                depth -= 1
+                if not depth:
+                    return token.end()
+            case b'"':
+                return 0
+    return 0
+
+
+def _is_followed(view: View, end: int, stop: int, *, open_end: bool) -> bool:
+    match = _FOLLOWED.match(view, end, stop)
+    return match is not None and (open_end or match["end"] is None)

@@ -1,0 +1,144 @@
+"""Finds, without parsing, where the records of a JSON block probably stand."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from techmart_fast.decode.elements import preamble_end, separators_end
+from techmart_fast.sources.header import BYTE_ORDER_MARK
+
+Places = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+Symbols = npt.NDArray[np.uint8]
+
+_WHITE_SPACE = b" \t\r\n"
+_NEWLINE, _COMMA, _OPEN, _CLOSE = b"\n,{}"
+_IS_BLANK = np.zeros(256, dtype=np.bool_)
+_IS_BLANK[list(_WHITE_SPACE)] = True
+# Wider indentation is left to the exact path, as every step costs a pass over all records.
+_WIDEST_BLANK = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """Stretches of a block, in order, each of which is a record if all goes well.
+
+    `text` is the block's data, of the same length, with every separator made a blank or a
+    newline, so that it is a stream of JSON objects. A piece is `[starts, ends)`, without white
+    space around it. `sound`: it begins and ends with a brace and is valid UTF-8. Between two
+    sound pieces a parser that sees one object behind another must see the boundary: `}` and `{`
+    with only white space in between can stand neither in an object nor in a string.
+    """
+
+    text: bytes | bytearray
+    starts: Places
+    ends: Places
+    lines: Places
+    sound: Mask
+
+
+def line_pieces(data: bytes, *, first_line: int, at_start: bool) -> Pieces:
+    """The lines of newline-delimited JSON that are not blank."""
+    begin = len(BYTE_ORDER_MARK) if at_start and data.startswith(BYTE_ORDER_MARK) else 0
+    symbols = np.frombuffer(data, dtype=np.uint8)
+    newlines = np.flatnonzero(symbols[begin:] == _NEWLINE) + begin
+    starts = np.concatenate([[begin], newlines + 1])
+    ends = np.concatenate([newlines, [len(data)]])
+    lines = np.arange(first_line, first_line + len(starts), dtype=np.int64)
+    rough = np.flatnonzero(~_between_braces(symbols, starts, ends))
+    if len(rough):
+        starts[rough], ends[rough] = _trimmed(symbols, starts[rough], ends[rough])
+        filled = ends > starts
+        starts, ends, lines = starts[filled], ends[filled], lines[filled]
+    return _pieces(data, data, starts, ends, lines)
+
+
+def element_pieces(data: bytes, *, first_line: int, at_start: bool) -> Pieces:
+    """The elements of a JSON array of objects, if no array is nested in them."""
+    begin = preamble_end(data, len(data)) if at_start else 0
+    begin = separators_end(data, begin, len(data))
+    symbols = np.frombuffer(data, dtype=np.uint8)
+    braces = np.flatnonzero(symbols[begin + 1 :] == _OPEN) + begin + 1
+    commas = _before_blanks(symbols, braces - 1)
+    is_comma = symbols[commas] == _COMMA
+    closes = commas.copy()
+    closes[is_comma] = _before_blanks(symbols, commas[is_comma] - 1)
+    separates = (closes > begin) & (symbols[closes] == _CLOSE)
+    last = len(data.rstrip(_WHITE_SPACE + b",]"))
+    empty = begin >= last
+    starts = np.concatenate([[begin], braces[separates]])
+    ends = np.concatenate([closes[separates] + 1, [last]])
+    if empty:
+        starts, ends = starts[:0], ends[:0]
+    text = bytearray(data)
+    writable = np.frombuffer(text, dtype=np.uint8)
+    writable[commas[separates & is_comma]] = _NEWLINE
+    writable[:begin] = ord(" ")
+    writable[last:] = ord(" ")
+    newlines = np.flatnonzero(symbols == _NEWLINE)
+    lines = first_line + np.searchsorted(newlines, starts)
+    return _pieces(data, text, starts, ends, lines)
+
+
+def _pieces(
+    data: bytes, text: bytes | bytearray, starts: Places, ends: Places, lines: Places
+) -> Pieces:
+    symbols = np.frombuffer(data, dtype=np.uint8)
+    sound = _between_braces(symbols, starts, ends)
+    if len(starts) and not data.isascii() and not is_utf8(data, 0, len(data)):
+        special = np.flatnonzero(symbols >= 0x80)
+        owners = np.unique(np.searchsorted(starts, special, side="right") - 1)
+        for piece in owners[owners >= 0].tolist():
+            sound[piece] &= is_utf8(data, int(starts[piece]), int(ends[piece]))
+    return Pieces(text, starts, ends, lines, sound)
+
+
+def is_utf8(data: bytes, start: int, stop: int) -> bool:
+    """Whether `data[start:stop]` is valid UTF-8, without a copy of it."""
+    offsets = pa.py_buffer(np.array([start, stop], dtype=np.int32))
+    text = pa.StringArray.from_buffers(1, offsets, pa.py_buffer(data))
+    try:
+        text.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _between_braces(symbols: Symbols, starts: Places, ends: Places) -> Mask:
+    # A start may lie behind the data, when a newline ends it: that line is empty.
+    filled = ends > starts
+    result = np.zeros(len(starts), dtype=np.bool_)
+    result[filled] = (symbols[starts[filled]] == _OPEN) & (symbols[ends[filled] - 1] == _CLOSE)
+    return result
+
+
+def _trimmed(symbols: Symbols, starts: Places, ends: Places) -> tuple[Places, Places]:
+    starts, ends = starts.copy(), ends.copy()
+    for _ in range(_WIDEST_BLANK):
+        blank = np.flatnonzero(ends > starts)
+        blank = blank[_IS_BLANK[symbols[starts[blank]]]]
+        if not len(blank):
+            break
+        starts[blank] += 1
+    for _ in range(_WIDEST_BLANK):
+        blank = np.flatnonzero(ends > starts)
+        blank = blank[_IS_BLANK[symbols[ends[blank] - 1]]]
+        if not len(blank):
+            break
+        ends[blank] -= 1
+    return starts, ends
+
+
+def _before_blanks(symbols: Symbols, places: Places) -> Places:
+    """For each place, the nearest one at or before it that is not blank, if it is near."""
+    places = places.copy()
+    blank = np.flatnonzero(_IS_BLANK[symbols[places]])
+    for _ in range(_WIDEST_BLANK):
+        if not len(blank):
+            break
+        places[blank] -= 1
+        np.maximum(places, 0, out=places)
+        blank = blank[_IS_BLANK[symbols[places[blank]]]]
+    return places

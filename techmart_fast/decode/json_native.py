@@ -1,0 +1,122 @@
+"""The fast path: many JSON objects in one call of Arrow's reader, all or nothing."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json
+
+from techmart_fast.decode.json_layout import Mask, Pieces
+from techmart_fast.decode.json_plan import JsonPlan
+from techmart_fast.decode.json_text import MAX_DEPTH
+from techmart_fast.decode.rows import Rows
+
+# An object can be nested beyond the limit only if it has as many brackets, each of them twice.
+_SHALLOW_BYTES = 2 * MAX_DEPTH
+_BLOCK_MARGIN_BYTES = 64
+
+
+class NativeJson:
+    """Parses runs of pieces; says None whenever the exact path might see anything else.
+
+    Arrow's reader and the exact path agree but for what is looked after here: Arrow takes NaN
+    and infinities in fields that it ignores, has no limit of nesting, passes NUL on, and does
+    not mind two objects in one piece.
+    """
+
+    def __init__(self, pieces: Pieces, plan: JsonPlan, unknown: tuple[str, ...]) -> None:
+        self._pieces = pieces
+        self._plan = plan
+        self._clean_object = plan.clean_object(unknown)
+        self._ignores = bool(unknown)
+        self._options = pyarrow.json.ParseOptions(
+            explicit_schema=plan.schema,
+            unexpected_field_behavior="ignore" if unknown else "error",
+        )
+
+    def parse(self, first: int, last: int) -> Rows | None:
+        """The records of the pieces `[first, last)`, if all of them are clean."""
+        if not self._pieces.sound[first:last].all() or self._may_mislead(first, last):
+            return None
+        start, stop = self._range(first, last)
+        text = pa.py_buffer(self._pieces.text).slice(start, stop - start)
+        return self._read(text, np.arange(first, last))
+
+    def parse_kept(self, first: int, last: int, keep: Mask) -> Rows | None:
+        """The records of those pieces `[first, last)` that are kept: all of them `clean`."""
+        start, stop = self._range(first, last)
+        text = bytearray(memoryview(self._pieces.text)[start:stop])
+        for piece in (np.flatnonzero(~keep) + first).tolist():
+            begin, end = self._pieces.starts[piece] - start, self._pieces.ends[piece] - start
+            text[begin:end] = b" " * int(end - begin)
+        return self._read(pa.py_buffer(text), np.flatnonzero(keep) + first)
+
+    def clean(self, first: int, last: int) -> Mask:
+        """Which of the pieces `[first, last)` are plain objects with fields of the right types."""
+        start, stop = self._range(first, last)
+        offsets = np.append(self._pieces.starts[first:last], stop) - start
+        texts = pa.Array.from_buffers(
+            pa.binary(),
+            last - first,
+            [
+                None,
+                pa.py_buffer(offsets.astype(np.int32)),
+                pa.py_buffer(self._pieces.text).slice(start, stop - start),
+            ],
+        )
+        matches = pc.match_substring_regex(texts, self._clean_object)
+        result: Mask = matches.to_numpy(zero_copy_only=False) & self._pieces.sound[first:last]
+        return result
+
+    def _range(self, first: int, last: int) -> tuple[int, int]:
+        starts = self._pieces.starts
+        stop = starts[last] if last < len(starts) else len(self._pieces.text)
+        return int(starts[first]), int(stop)
+
+    def _may_mislead(self, first: int, last: int) -> bool:
+        """Whether there may be something that Arrow's reader takes and the exact path does not."""
+        text, (start, stop) = self._pieces.text, self._range(first, last)
+        if not self._ignores:
+            return False
+        if text.find(b"NaN", start, stop) >= 0 or text.find(b"Inf", start, stop) >= 0:
+            return True
+        starts, ends = self._pieces.starts[first:last], self._pieces.ends[first:last]
+        for piece in np.flatnonzero(ends - starts > _SHALLOW_BYTES).tolist():
+            begin, end = int(starts[piece]), int(ends[piece])
+            if text.count(b"[", begin, end) + text.count(b"{", begin, end) > MAX_DEPTH:
+                return True
+        return False
+
+    def _read(
+        self, text: pa.Buffer, pieces: np.ndarray[tuple[int], np.dtype[np.intp]]
+    ) -> Rows | None:
+        if not len(pieces):
+            return None
+        # One block, read by this thread: the blocks of a file are decoded side by side anyway.
+        options = pyarrow.json.ReadOptions(
+            use_threads=False, block_size=text.size + _BLOCK_MARGIN_BYTES
+        )
+        try:
+            table = pyarrow.json.read_json(
+                pa.BufferReader(text), read_options=options, parse_options=self._options
+            )
+        except pa.ArrowInvalid:
+            return None
+        if table.num_rows != len(pieces):
+            return None
+        columns = [table.column(name).combine_chunks() for name in self._plan.names.values()]
+        if any(_holds_nul(column) for column in columns):
+            return None
+        where = self._pieces
+        return Rows(
+            columns=columns,
+            starts=where.starts[pieces],
+            lengths=where.ends[pieces] - where.starts[pieces],
+            lines=where.lines[pieces],
+        )
+
+
+def _holds_nul(column: pa.Array) -> bool:
+    if not pa.types.is_string(column.type):
+        return False
+    data = column.buffers()[2]
+    return data is not None and data.size > 0 and not np.frombuffer(data, dtype=np.uint8).min()
