@@ -1,0 +1,61 @@
+"""NUMERIC arithmetic where the quick ways of the macros do not reach: exact, slow."""
+
+from decimal import ROUND_HALF_UP, Context, Decimal
+
+import duckdb
+from duckdb.func import FunctionNullHandling
+from duckdb.sqltypes import DuckDBPyType
+
+_WIDE = Context(prec=120, rounding=ROUND_HALF_UP)
+_STEP = Decimal("0.000000001")
+_LIMIT = Decimal(10) ** 29
+_NUMERIC = DuckDBPyType("DECIMAL(38,9)")
+
+
+def _fitted(value: Decimal) -> Decimal:
+    """`value` with nine decimals, rounded half away from zero (decimal's ROUND_HALF_UP).
+
+    Raises:
+        OverflowError: it has more than 29 digits before the point.
+    """
+    rounded = value.quantize(_STEP, context=_WIDE)
+    if abs(rounded) >= _LIMIT:
+        raise OverflowError("numeric overflow")
+    return rounded
+
+
+def exact_divide(dividend: Decimal, divisor: Decimal) -> Decimal:
+    """`dividend / divisor` as BigQuery's NUMERIC has it; the divisor is not zero."""
+    # 120 digits hold the quotient's 38 and enough beyond: a double rounding can't happen, as a
+    # quotient of two 38-digit numbers that is not a tie differs from one within 80 digits.
+    return _fitted(_WIDE.divide(dividend, divisor))
+
+
+def exact_multiply(left: Decimal, right: Decimal) -> Decimal:
+    """`left * right` as BigQuery's NUMERIC has it."""
+    return _fitted(_WIDE.multiply(left, right))
+
+
+def safe_exact_divide(dividend: Decimal | None, divisor: Decimal | None) -> Decimal | None:
+    """`exact_divide`, or null where that is null or overflows."""
+    if dividend is None or divisor is None:
+        return None
+    try:
+        return exact_divide(dividend, divisor)
+    except OverflowError:
+        return None
+
+
+def register_exact(engine: duckdb.DuckDBPyConnection) -> None:
+    """Make these functions known to the engine, by their names."""
+    both = [_NUMERIC, _NUMERIC]
+    engine.create_function("exact_divide", exact_divide, both, _NUMERIC)
+    engine.create_function("exact_multiply", exact_multiply, both, _NUMERIC)
+    # DuckDB refuses a null from a function unless nulls are also passed to it.
+    engine.create_function(
+        "safe_exact_divide",
+        safe_exact_divide,
+        both,
+        _NUMERIC,
+        null_handling=FunctionNullHandling.SPECIAL,
+    )

@@ -1,0 +1,83 @@
+"""The seam for tests: requests that fail, hang or lose their answer, as asked for beforehand.
+
+Only a stand-in started with `--faults` has it. `POST /standin/faults` takes a list of faults and
+replaces the ones before; each is used up by matching requests.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from techmart_fast.standin.failure import HTTP_STATUS, ServiceError
+from techmart_fast.standin.service import answer
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Fault:
+    """One fault. It strikes `times` requests whose method and path match.
+
+    Attributes:
+        method: e.g. `POST`, or empty for any.
+        path: a regular expression, searched in the path.
+        reason, status: the error to answer with; nothing is done of the request.
+        drop: `before` closes the connection at once; `after` does the request, then closes it.
+        delay_seconds: wait before anything else.
+    """
+
+    method: str = ""
+    path: str = ""
+    reason: str = ""
+    status: int = 0
+    drop: str = ""
+    delay_seconds: float = 0.0
+    times: int = 1
+
+    def strikes(self, request: web.Request) -> bool:
+        """Whether it applies to a request."""
+        return (
+            self.times > 0
+            and self.method in ("", request.method)
+            and re.search(self.path, request.path) is not None
+        )
+
+
+FAULTS: web.AppKey[list[Fault]] = web.AppKey("faults", list)
+routes = web.RouteTableDef()
+PATH = "/standin/faults"
+
+
+@routes.post(PATH)
+async def replace(request: web.Request) -> web.Response:
+    """Set the faults to come."""
+    body = await request.json()
+    request.app[FAULTS][:] = [Fault(**one) for one in body]
+    return answer({"faults": len(request.app[FAULTS])})
+
+
+@web.middleware
+async def strike(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let the first fault that applies strike."""
+    fault = None
+    if request.path != PATH:
+        fault = next((one for one in request.app[FAULTS] if one.strikes(request)), None)
+    if fault is None:
+        return await handler(request)
+    fault.times -= 1
+    if fault.delay_seconds:
+        await asyncio.sleep(fault.delay_seconds)
+    if fault.drop == "after":
+        await handler(request)
+    if fault.drop:
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=500)
+    if fault.reason or fault.status:
+        reason = fault.reason or "backendError"
+        error = ServiceError(reason, f"A fault that was asked for: {reason}.")
+        return answer(error.body(), status=fault.status or HTTP_STATUS.get(reason, 500))
+    return await handler(request)

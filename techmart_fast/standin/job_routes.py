@@ -1,0 +1,282 @@
+"""Routes of jobs and query results: insert, list, get, cancel, getQueryResults, query.
+
+https://cloud.google.com/bigquery/docs/reference/rest/v2/jobs
+"""
+
+import uuid
+from collections.abc import Callable, Mapping
+
+from aiohttp import web
+
+from techmart_fast.standin.clock import now_ms
+from techmart_fast.standin.failure import ServiceError, not_implemented
+from techmart_fast.standin.jobs import Job, Plan
+from techmart_fast.standin.query import QueryPlan, plan_query
+from techmart_fast.standin.resources import DatasetRef
+from techmart_fast.standin.results import PAGE_ROWS, Page, columns_of, encoded_page, first_row
+from techmart_fast.standin.service import (
+    SERVICE,
+    Body,
+    Service,
+    answer,
+    answer_page,
+    json_body,
+    whole_number,
+    within,
+)
+
+routes = web.RouteTableDef()
+_PROJECT = "/bigquery/v2/projects/{project}"
+ANSWER_SECONDS = 0.2
+"""How long the answer to an insertion waits for the job's end: most need no second request."""
+RESULT_SECONDS = 10.0
+"""The service's default of `timeoutMs`."""
+LONGEST_SECONDS = 200.0
+
+
+def new_job(service: Service, project: str, body: Body) -> Job:
+    """A job that a request asks for, not yet inserted.
+
+    Raises:
+        ServiceError: the request is incomplete.
+    """
+    configuration = body.get("configuration")
+    if not isinstance(configuration, Mapping):
+        raise ServiceError("required", "Required parameter is missing: configuration")
+    kinds = [one for one in ("query", "load", "copy", "extract") if configuration.get(one)]
+    if len(kinds) != 1:
+        raise ServiceError("required", "Job configuration must contain exactly one job-specific part")
+    if kinds[0] in ("copy", "extract"):
+        raise not_implemented(f"{kinds[0]} jobs")
+    reference = body.get("jobReference")
+    reference = reference if isinstance(reference, Mapping) else {}
+    return Job(
+        project=project,
+        job_id=str(reference.get("jobId") or f"job_{uuid.uuid4().hex}"),
+        location=str(reference.get("location") or _location(service, project, configuration)),
+        configuration={**configuration, "jobType": kinds[0].upper()},
+        created_ms=now_ms(),
+    )
+
+
+def _location(service: Service, project: str, configuration: Body) -> str:
+    """Where a job runs that does not say: where its (default) dataset is."""
+    for kind, key in (("query", "defaultDataset"), ("load", "destinationTable")):
+        settings = configuration.get(kind)
+        given = settings.get(key) if isinstance(settings, Mapping) else None
+        if isinstance(given, Mapping):
+            ref = DatasetRef(str(given.get("projectId") or project), str(given.get("datasetId")))
+            found = service.storage.dataset_location(ref)
+            if found is not None:
+                return found
+    return "US"
+
+
+def _planned(service: Service, job: Job) -> QueryPlan:
+    settings = job.configuration.get("query")
+    asked = settings.get("defaultDataset") if isinstance(settings, Mapping) else None
+    return plan_query(
+        job.configuration,
+        job_id=job.job_id,
+        project=job.project,
+        location=job.location if asked else None,
+        results=service.results,
+    )
+
+
+@routes.post(_PROJECT + "/jobs")
+async def insert(request: web.Request) -> web.Response:
+    """Insert a query job (a load job comes with its upload), or plan one (`dryRun`)."""
+    service = request.app[SERVICE]
+    job = new_job(service, request.match_info["project"], await json_body(request))
+    if job.kind != "query":
+        raise not_implemented("loads from gs:// addresses: upload the file")
+    if job.configuration.get("dryRun"):
+        return answer(await _dry_run(service, job))
+    return await start(service, job, lambda: _planned(service, job))
+
+
+async def _dry_run(service: Service, job: Job) -> dict[str, object]:
+    def run() -> None:
+        plan = _planned(service, job)
+        with service.storage.work() as work:
+            job.outcome = plan.run(work)
+
+    await service.jobs.in_thread(run)
+    job.state = "DONE"
+    resource = job.resource()
+    reference = resource["jobReference"]
+    assert isinstance(reference, dict)
+    # The service gives a plan no id: it is not a job that one could look up.
+    resource["jobReference"] = {k: v for k, v in reference.items() if k != "jobId"}
+    return resource
+
+
+async def start(service: Service, job: Job, prepare: Callable[[], Plan]) -> web.Response:
+    """Insert a job, and answer with its state a moment later."""
+    service.jobs.insert(job, prepare)
+    await within(ANSWER_SECONDS, job.done)
+    return answer(job.resource())
+
+
+@routes.get(_PROJECT + "/jobs")
+async def list_all(request: web.Request) -> web.Response:
+    """The newest jobs."""
+    limit = whole_number(request, "maxResults") or 50
+    states = {one.upper() for one in request.query.getall("stateFilter", [])}
+    found = await request.app[SERVICE].jobs.recent(limit)
+    listed = []
+    for job in found:
+        if states and job.state not in states:
+            continue
+        body = job.resource()
+        listed.append(body | {"state": job.state, "errorResult": job.error})
+    return answer({"kind": "bigquery#jobList", "jobs": listed})
+
+
+@routes.get(_PROJECT + "/jobs/{job}")
+async def get(request: web.Request) -> web.Response:
+    """One job."""
+    found = await request.app[SERVICE].jobs.find(
+        request.match_info["job"], location=request.query.get("location")
+    )
+    return answer(found.resource())
+
+
+@routes.post(_PROJECT + "/jobs/{job}/cancel")
+async def cancel(request: web.Request) -> web.Response:
+    """Ask a job to end."""
+    jobs = request.app[SERVICE].jobs
+    found = await jobs.find(request.match_info["job"], location=request.query.get("location"))
+    jobs.cancel(found)
+    await within(ANSWER_SECONDS, found.done)
+    return answer({"kind": "bigquery#jobCancelResponse", "job": found.resource()})
+
+
+@routes.get(_PROJECT + "/queries/{job}")
+async def results(request: web.Request) -> web.Response:
+    """The result of a query, when it is there, page by page."""
+    service, query = request.app[SERVICE], request.query
+    job = await service.jobs.find(request.match_info["job"], location=query.get("location"))
+    timeout_ms = whole_number(request, "timeoutMs")
+    seconds = RESULT_SECONDS if timeout_ms is None else timeout_ms / 1000
+    return await answer_result(
+        service,
+        job,
+        seconds=seconds,
+        limit=whole_number(request, "maxResults"),
+        token=query.get("pageToken"),
+        start_index=query.get("startIndex"),
+        int64_timestamps=query.get("formatOptions.useInt64Timestamp", "").lower() == "true",
+    )
+
+
+@routes.post(_PROJECT + "/queries")
+async def query(request: web.Request) -> web.Response:
+    """Run a query and answer with the first page, if it ends in time."""
+    service, body = request.app[SERVICE], await json_body(request)
+    asked = {key: value for key, value in body.items() if key not in _OF_THE_REQUEST}
+    configuration: dict[str, object] = {"query": asked}
+    for key in ("labels", "dryRun"):
+        if body.get(key):
+            configuration[key] = body[key]
+    reference = {"location": body["location"]} if body.get("location") else {}
+    job = new_job(
+        service,
+        request.match_info["project"],
+        {"configuration": configuration, "jobReference": reference},
+    )
+    options = body.get("formatOptions")
+    int64 = bool(isinstance(options, Mapping) and options.get("useInt64Timestamp"))
+    if body.get("dryRun"):
+        await _dry_run(service, job)
+        job.done.set()
+        return answer(_result_body(job) | {"jobReference": {"projectId": job.project}})
+    service.jobs.insert(job, lambda: _planned(service, job))
+    timeout_ms, limit = body.get("timeoutMs"), body.get("maxResults")
+    return await answer_result(
+        service,
+        job,
+        seconds=RESULT_SECONDS if timeout_ms is None else int(str(timeout_ms)) / 1000,
+        limit=None if limit is None else int(str(limit)),
+        token=None,
+        start_index=None,
+        int64_timestamps=int64,
+    )
+
+
+_OF_THE_REQUEST = (
+    "kind",
+    "labels",
+    "dryRun",
+    "location",
+    "maxResults",
+    "timeoutMs",
+    "requestId",
+    "formatOptions",
+    "jobCreationMode",
+)
+
+
+def _result_body(job: Job) -> dict[str, object]:
+    statistics = job.outcome.statistics.get("query")
+    statistics = statistics if isinstance(statistics, Mapping) else {}
+    body: dict[str, object] = {
+        "kind": "bigquery#getQueryResultsResponse",
+        "jobReference": job.resource()["jobReference"],
+        "jobComplete": True,
+        "cacheHit": False,
+        "totalBytesProcessed": statistics.get("totalBytesProcessed", "0"),
+    }
+    for key in ("schema", "numDmlAffectedRows", "dmlStats"):
+        if key in statistics:
+            body[key] = statistics[key]
+    if job.outcome.rows is not None:
+        body["totalRows"] = str(job.outcome.rows)
+    return body
+
+
+async def answer_result(
+    service: Service,
+    job: Job,
+    *,
+    seconds: float,
+    limit: int | None,
+    token: str | None,
+    start_index: str | None,
+    int64_timestamps: bool,
+) -> web.Response:
+    """The answer to a question for a query's result.
+
+    Raises:
+        ServiceError: the job failed, with its error; or it is no query.
+    """
+    if job.kind != "query":
+        raise ServiceError("invalid", f"Job {job.job_id} is not a query job.")
+    if not await within(min(seconds, LONGEST_SECONDS), job.done):
+        reference = job.resource()["jobReference"]
+        return answer({"jobReference": reference, "jobComplete": False})
+    failure = job.failure()
+    if failure is not None:
+        raise failure
+    if job.outcome.fields is None or job.outcome.rows is None or limit == 0:
+        return answer(_result_body(job))
+    total, fields = job.outcome.rows, job.outcome.fields
+    first = first_row(token=token, start_index=start_index, total=total)
+    size = min(PAGE_ROWS if limit is None else limit, PAGE_ROWS)
+
+    def read() -> Page:
+        rows = service.results.rows(job.job_id).slice(first, size)
+        with service.storage.cursor() as cursor:
+            return encoded_page(
+                cursor,
+                rows,
+                columns_of(fields),
+                first=first,
+                total=total,
+                int64_timestamps=int64_timestamps,
+            )
+
+    return answer_page(_result_body(job), await service.jobs.in_thread(read))
+
+

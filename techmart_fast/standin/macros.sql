@@ -1,0 +1,118 @@
+-- What BigQuery's functions mean, where DuckDB's own differ or are missing. Each macro's name says the
+-- BigQuery function and, where it matters, the type of its arguments: the translation chooses by
+-- type. https://cloud.google.com/bigquery/docs/reference/standard-sql/functions-all
+
+-- NUMERIC has nine decimals and rounds half away from zero. A quotient is guessed in floating point,
+-- and proven by multiplying back, which is exact in DECIMAL(38, 18): it is right when the error is
+-- below half a step, or half a step and the guess away from zero. Else, and beyond 1e18, a slow exact
+-- function decides. (One 128-bit division costs as much as all of this. No CASE stands inside another
+-- and nothing is left to TRY: DuckDB 2.0 evaluates too much of the one and catches too little by the
+-- other when arguments are constant.)
+CREATE MACRO bq_quotient(a, b) AS CAST(a AS DOUBLE) / CAST(b AS DOUBLE);
+CREATE MACRO bq_product(a, b) AS abs(CAST(bq_quotient(a, b) AS DECIMAL(38, 9)) * b);
+CREATE MACRO bq_error(a, b) AS abs(bq_product(a, b) - abs(a) * CAST(1 AS DECIMAL(10, 9)));
+CREATE MACRO bq_half_step(b) AS abs(b) * CAST('0.0000000005' AS DECIMAL(10, 10));
+CREATE MACRO bq_divide_numeric(a, b) AS
+    CASE WHEN a IS NULL OR b IS NULL THEN CAST(NULL AS DECIMAL(38, 9))
+         WHEN b = 0 THEN CAST(error('division by zero: ' || a || ' / ' || b) AS DECIMAL(38, 9))
+         WHEN abs(a) > 1e18 OR abs(b) > 1e18 OR abs(bq_quotient(a, b)) > 1e18 THEN exact_divide(a, b)
+         WHEN bq_error(a, b) < bq_half_step(b) THEN CAST(bq_quotient(a, b) AS DECIMAL(38, 9))
+         WHEN bq_error(a, b) = bq_half_step(b) AND bq_product(a, b) > abs(a)
+         THEN CAST(bq_quotient(a, b) AS DECIMAL(38, 9))
+         ELSE exact_divide(a, b) END;
+CREATE MACRO bq_safe_divide_numeric(a, b) AS
+    CASE WHEN a IS NULL OR b IS NULL THEN CAST(NULL AS DECIMAL(38, 9))
+         WHEN b = 0 THEN CAST(NULL AS DECIMAL(38, 9))
+         WHEN abs(a) > 1e18 OR abs(b) > 1e18 OR abs(bq_quotient(a, b)) > 1e18 THEN safe_exact_divide(a, b)
+         WHEN bq_error(a, b) < bq_half_step(b) THEN CAST(bq_quotient(a, b) AS DECIMAL(38, 9))
+         WHEN bq_error(a, b) = bq_half_step(b) AND bq_product(a, b) > abs(a)
+         THEN CAST(bq_quotient(a, b) AS DECIMAL(38, 9))
+         ELSE safe_exact_divide(a, b) END;
+CREATE MACRO bq_multiply_numeric(a, b) AS
+    CASE WHEN abs(CAST(a AS DOUBLE) * CAST(b AS DOUBLE)) < 1e19 THEN CAST(a * b AS DECIMAL(38, 9))
+         ELSE exact_multiply(a, b) END;
+CREATE MACRO bq_divide_float(a, b) AS
+    CASE WHEN b = 0 THEN CAST(error('division by zero: ' || a || ' / ' || b) AS DOUBLE)
+         ELSE a / b END;
+CREATE MACRO bq_safe_divide_float(a, b) AS CASE WHEN b = 0 THEN NULL ELSE a / b END;
+CREATE MACRO bq_div(a, b) AS
+    CASE WHEN b = 0 THEN CAST(error('division by zero: DIV(' || a || ', 0)') AS BIGINT)
+         ELSE CAST(a // b AS BIGINT) END;
+CREATE MACRO bq_mod(a, b) AS
+    CASE WHEN b = 0 THEN error('division by zero: MOD(' || a || ', 0)') ELSE a % b END;
+
+-- Text of values: shortest, without trailing zeros.
+CREATE MACRO bq_numeric_text(x) AS
+    CASE WHEN contains(CAST(x AS VARCHAR), '.') THEN rtrim(rtrim(CAST(x AS VARCHAR), '0'), '.')
+         ELSE CAST(x AS VARCHAR) END;
+CREATE MACRO bq_float_text(x) AS
+    CASE WHEN isnan(x) THEN 'NaN' WHEN isinf(x) THEN CASE WHEN x > 0 THEN 'Infinity' ELSE '-Infinity' END
+         WHEN x = trunc(x) AND abs(x) < 1e15 THEN CAST(CAST(x AS BIGINT) AS VARCHAR)
+         ELSE CAST(x AS VARCHAR) END;
+
+-- What the REST API writes: seconds since 1970 with six decimals, and floats that read back the same.
+CREATE MACRO bq_seconds_text(us) AS
+    CAST(CAST(us AS DECIMAL(20, 0)) * CAST('0.000001' AS DECIMAL(6, 6)) AS VARCHAR);
+CREATE MACRO bq_float_json(x) AS
+    CASE WHEN isnan(x) THEN 'NaN' WHEN isinf(x) THEN CASE WHEN x > 0 THEN 'Infinity' ELSE '-Infinity' END
+         ELSE CAST(x AS VARCHAR) END;
+
+-- Rounding and functions of FLOAT64; errors where BigQuery has them.
+CREATE MACRO bq_round_float(x, n) AS round(x, CAST(n AS INTEGER));
+CREATE MACRO bq_trunc_float(x, n) AS trunc(x * pow(10, n)) / pow(10, n);
+CREATE MACRO bq_sqrt(x) AS CASE WHEN x < 0 THEN CAST(error('Argument to SQRT cannot be negative') AS DOUBLE)
+    ELSE sqrt(x) END;
+CREATE MACRO bq_ln(x) AS CASE WHEN x <= 0 THEN CAST(error('Argument to LN must be positive') AS DOUBLE)
+    ELSE ln(x) END;
+CREATE MACRO bq_exp(x) AS exp(x);
+CREATE MACRO bq_whole_text(s) AS
+    CASE WHEN regexp_full_match(trim(s), '[+-]?([0-9]+|0[xX][0-9a-fA-F]+)') THEN s
+         ELSE '(not a whole number) ' || s END;
+CREATE MACRO bq_timestamp_text(t) AS
+    strftime(t, '%Y-%m-%d %H:%M:%S') ||
+    CASE WHEN epoch_us(t) % 1000000 = 0 THEN '' WHEN epoch_us(t) % 1000 = 0 THEN strftime(t, '.%g')
+         ELSE strftime(t, '.%f') END || '+00';
+CREATE MACRO bq_nan() AS CAST('NaN' AS DOUBLE);
+
+-- x IN UNNEST(array): false for an empty or null array, null where a null might be the one.
+CREATE MACRO bq_in_array(x, a) AS
+    CASE WHEN a IS NULL OR len(a) = 0 THEN FALSE WHEN x IS NULL THEN NULL WHEN list_contains(a, x) THEN TRUE
+         WHEN list_count(a) < len(a) THEN NULL ELSE FALSE END;
+
+-- Weeks: `offset` is the number of days by which they begin after Monday (Sunday: -1).
+CREATE MACRO bq_week_start(d, offset_days) AS
+    CAST(date_trunc('week', d - CAST(offset_days AS INTEGER)) AS DATE) + CAST(offset_days AS INTEGER);
+CREATE MACRO bq_iso_year_start(d) AS
+    CAST(date_trunc('week', make_date(CAST(date_part('isoyear', d) AS BIGINT), 1, 4)) AS DATE);
+CREATE MACRO bq_iso_year_diff(a, b) AS CAST(date_part('isoyear', a) - date_part('isoyear', b) AS BIGINT);
+CREATE MACRO bq_day_of_week(d) AS date_part('dow', d) + 1;
+-- Weeks begin on Sunday; the days before the year's first Sunday are in week 0.
+CREATE MACRO bq_week_number(d) AS (date_part('doy', d) + 6 - date_part('dow', d)) // 7;
+CREATE MACRO bq_millisecond(t) AS date_part('milliseconds', t) % 1000;
+CREATE MACRO bq_microsecond(t) AS date_part('microseconds', t) % 1000000;
+CREATE MACRO bq_floor_div(a, b) AS (a - ((a % b) + b) % b) // b;
+
+-- Texts: positions from the end, lengths that must not be negative, all white space.
+CREATE MACRO bq_from(s, p) AS
+    CASE WHEN p > 0 THEN p WHEN p = 0 OR -p > length(s) THEN 1 ELSE length(s) + p + 1 END;
+CREATE MACRO bq_substr(s, p) AS substring(s, bq_from(s, p));
+CREATE MACRO bq_substr_length(s, p, n) AS
+    CASE WHEN n < 0 THEN error('Third argument in SUBSTR() cannot be negative')
+         ELSE substring(s, bq_from(s, p), n) END;
+CREATE MACRO bq_left(s, n) AS
+    CASE WHEN n < 0 THEN error('Second argument in LEFT() cannot be negative') ELSE "left"(s, n) END;
+CREATE MACRO bq_right(s, n) AS
+    CASE WHEN n < 0 THEN error('Second argument in RIGHT() cannot be negative') ELSE "right"(s, n) END;
+CREATE MACRO bq_trim(s) AS regexp_replace(s, '^[\s\p{Z}\x{0085}]+|[\s\p{Z}\x{0085}]+$', '', 'g');
+CREATE MACRO bq_ltrim(s) AS regexp_replace(s, '^[\s\p{Z}\x{0085}]+', '');
+CREATE MACRO bq_rtrim(s) AS regexp_replace(s, '[\s\p{Z}\x{0085}]+$', '');
+CREATE MACRO bq_replace(s, a, b) AS CASE WHEN a = '' THEN s ELSE replace(s, a, b) END;
+CREATE MACRO bq_regexp_extract(s, r, g) AS
+    CASE WHEN regexp_matches(s, r) THEN regexp_extract(s, r, g) END;
+CREATE MACRO bq_one_if(condition) AS CASE WHEN condition THEN 1 END;
+
+-- Elements of arrays, counted from 1; outside there is an error, or null for the safe one.
+CREATE MACRO bq_element(a, i) AS
+    CASE WHEN i < 1 OR i > len(a) THEN error('Array index ' || (i - 1) || ' is out of bounds') ELSE a[i] END;
+CREATE MACRO bq_safe_element(a, i) AS CASE WHEN i >= 1 THEN a[i] END;
+CREATE MACRO bq_array_concat(a, b) AS CASE WHEN a IS NULL OR b IS NULL THEN NULL ELSE list_concat(a, b) END;

@@ -1,0 +1,313 @@
+"""Datasets, tables and views: what the stand-in remembers of them, and their API resources."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+import orjson
+
+from techmart_fast.standin.bqtypes import Field, schema_from_api
+from techmart_fast.standin.failure import ServiceError, not_implemented
+
+DATASET_NAME = re.compile(r"[A-Za-z0-9_]{1,1024}")
+TABLE_NAME = re.compile(r"[\w\- ]{1,1024}")
+_KEPT_DATASET = (
+    "access",
+    "defaultPartitionExpirationMs",
+    "defaultTableExpirationMs",
+    "description",
+    "friendlyName",
+    "isCaseInsensitive",
+    "labels",
+    "maxTimeTravelHours",
+    "storageBillingModel",
+)
+_KEPT_TABLE = ("description", "expirationTime", "friendlyName", "labels", "tableConstraints")
+
+Body = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DatasetRef:
+    """Name of a dataset."""
+
+    project: str
+    dataset: str
+
+    def __str__(self) -> str:
+        return f"{self.project}:{self.dataset}"
+
+    @property
+    def schema(self) -> str:
+        """The DuckDB schema that holds the dataset's tables."""
+        return f"{self.project}.{self.dataset}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TableRef:
+    """Name of a table or view."""
+
+    project: str
+    dataset: str
+    table: str
+
+    def __str__(self) -> str:
+        return f"{self.project}:{self.dataset}.{self.table}"
+
+    @property
+    def parent(self) -> DatasetRef:
+        """The dataset that it is in."""
+        return DatasetRef(self.project, self.dataset)
+
+    def body(self) -> dict[str, str]:
+        """The API's `TableReference`."""
+        return {"projectId": self.project, "datasetId": self.dataset, "tableId": self.table}
+
+
+def table_ref(body: object, *, project: str) -> TableRef:
+    """A `TableReference` of the API.
+
+    Raises:
+        ServiceError: a part of the name is missing or impossible.
+    """
+    parts = body if isinstance(body, Mapping) else {}
+    ref = TableRef(
+        str(parts.get("projectId") or project),
+        str(parts.get("datasetId") or ""),
+        str(parts.get("tableId") or ""),
+    )
+    if not DATASET_NAME.fullmatch(ref.dataset):
+        raise ServiceError("invalid", f'Invalid dataset ID "{ref.dataset}".')
+    return ref
+
+
+def checked_table_name(ref: TableRef) -> TableRef:
+    """The name itself, if a table may bear it."""
+    if not TABLE_NAME.fullmatch(ref.table):
+        raise ServiceError("invalid", f'Invalid table ID "{ref.table}".')
+    return ref
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partitioning:
+    """Time partitioning: by a DATE or TIMESTAMP column, in units of `unit`."""
+
+    column: str
+    unit: str = "DAY"
+    expiration_ms: int | None = None
+
+    def to_api(self) -> dict[str, object]:
+        """The API's `TimePartitioning`."""
+        body: dict[str, object] = {"type": self.unit, "field": self.column}
+        if self.expiration_ms is not None:
+            body["expirationMs"] = str(self.expiration_ms)
+        return body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """A dataset."""
+
+    ref: DatasetRef
+    location: str
+    created_ms: int
+    modified_ms: int
+    details: Body = field(default_factory=dict)
+
+    def to_api(self) -> dict[str, object]:
+        """The API's `Dataset`."""
+        body: dict[str, object] = {
+            "kind": "bigquery#dataset",
+            "id": str(self.ref),
+            "datasetReference": {"projectId": self.ref.project, "datasetId": self.ref.dataset},
+            "location": self.location,
+            "creationTime": str(self.created_ms),
+            "lastModifiedTime": str(self.modified_ms),
+            "type": "DEFAULT",
+            **self.details,
+        }
+        return body | {"etag": _etag(body)}
+
+    @staticmethod
+    def from_api(body: Body) -> "Dataset":
+        """A dataset from what `to_api` gave."""
+        ref = cast("Mapping[str, str]", body["datasetReference"])
+        return Dataset(
+            ref=DatasetRef(ref["projectId"], ref["datasetId"]),
+            location=str(body["location"]),
+            created_ms=int(str(body["creationTime"])),
+            modified_ms=int(str(body["lastModifiedTime"])),
+            details=kept_dataset_details(body),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table, or a view when `view_query` is set."""
+
+    ref: TableRef
+    schema: tuple[Field, ...]
+    created_ms: int
+    modified_ms: int
+    view_query: str | None = None
+    partitioning: Partitioning | None = None
+    clustering: tuple[str, ...] = ()
+    require_partition_filter: bool = False
+    details: Body = field(default_factory=dict)
+
+    def column(self, name: str) -> Field | None:
+        """The column of that name; case does not count."""
+        wanted = name.lower()
+        return next((one for one in self.schema if one.name.lower() == wanted), None)
+
+    def modified(self, now_ms: int) -> "Table":
+        """The same table, changed now."""
+        return replace(self, modified_ms=max(now_ms, self.modified_ms + 1))
+
+    def to_api(self) -> dict[str, object]:
+        """The API's `Table`, without what only the data tell (rows, bytes)."""
+        body: dict[str, object] = {
+            "kind": "bigquery#table",
+            "id": str(self.ref),
+            "tableReference": self.ref.body(),
+            "schema": {"fields": [one.to_api() for one in self.schema]},
+            "type": "TABLE" if self.view_query is None else "VIEW",
+            "creationTime": str(self.created_ms),
+            "lastModifiedTime": str(self.modified_ms),
+            **self.details,
+        }
+        if self.view_query is not None:
+            body["view"] = {"query": self.view_query, "useLegacySql": False}
+        if self.partitioning is not None:
+            body["timePartitioning"] = self.partitioning.to_api()
+            body["requirePartitionFilter"] = self.require_partition_filter
+        if self.clustering:
+            body["clustering"] = {"fields": list(self.clustering)}
+        return body | {"etag": _etag(body)}
+
+    @staticmethod
+    def from_api(body: Body) -> "Table":
+        """A table from what `to_api` gave."""
+        ref = table_ref(body["tableReference"], project="")
+        view = body.get("view")
+        return Table(
+            ref=ref,
+            schema=schema_from_api(body["schema"]),
+            created_ms=int(str(body["creationTime"])),
+            modified_ms=int(str(body["lastModifiedTime"])),
+            view_query=str(view["query"]) if isinstance(view, Mapping) else None,
+            partitioning=partitioning_from_api(body),
+            clustering=clustering_from_api(body),
+            require_partition_filter=bool(body.get("requirePartitionFilter")),
+            details=kept_table_details(body),
+        )
+
+
+def partitioning_from_api(body: Body) -> Partitioning | None:
+    """The partitioning that a table's resource asks for.
+
+    Raises:
+        ServiceError: a kind of partitioning that the stand-in does not have.
+    """
+    if body.get("rangePartitioning"):
+        raise not_implemented("integer range partitioning")
+    wanted = body.get("timePartitioning")
+    if not isinstance(wanted, Mapping):
+        return None
+    if not wanted.get("field"):
+        raise not_implemented("partitioning by ingestion time")
+    unit = str(wanted.get("type") or "DAY")
+    if unit not in ("DAY", "MONTH", "YEAR"):
+        raise not_implemented(f"partitioning by {unit}")
+    expiration = wanted.get("expirationMs")
+    return Partitioning(
+        column=str(wanted["field"]),
+        unit=unit,
+        expiration_ms=None if expiration in (None, "") else int(str(expiration)),
+    )
+
+
+def clustering_from_api(body: Body) -> tuple[str, ...]:
+    """The clustering columns that a resource asks for."""
+    wanted = body.get("clustering")
+    return tuple(wanted.get("fields") or ()) if isinstance(wanted, Mapping) else ()
+
+
+def requires_filter(body: Body) -> bool:
+    """Whether a resource asks for a filter on the partition column."""
+    partitioning = body.get("timePartitioning")
+    inner = isinstance(partitioning, Mapping) and partitioning.get("requirePartitionFilter")
+    return bool(body.get("requirePartitionFilter") or inner)
+
+
+def check_layout(table: Table) -> Table:
+    """The table itself, if its partitioning and clustering fit its columns.
+
+    Raises:
+        ServiceError: a column is missing or of a type that can't serve.
+    """
+    if table.partitioning is not None:
+        column = table.column(table.partitioning.column)
+        if column is None or column.mode == "REPEATED" or column.kind not in _PARTITION_KINDS:
+            raise ServiceError(
+                "invalid",
+                f"The field specified for partitioning, {table.partitioning.column}, must be a "
+                "top-level DATE, DATETIME or TIMESTAMP column.",
+            )
+    elif table.require_partition_filter:
+        raise ServiceError("invalid", "require_partition_filter needs a partitioned table.")
+    if len(table.clustering) > 4:
+        raise ServiceError("invalid", "A table can be clustered by four columns at most.")
+    for name in table.clustering:
+        found = table.column(name)
+        if found is None or found.mode == "REPEATED" or found.kind in ("FLOAT64", "STRUCT"):
+            raise ServiceError("invalid", f"The table can't be clustered by {name}.")
+    return table
+
+
+_PARTITION_KINDS = ("DATE", "DATETIME", "TIMESTAMP")
+
+
+def kept_dataset_details(body: Body) -> dict[str, object]:
+    """The properties of a dataset that are kept as they are."""
+    return {key: body[key] for key in _KEPT_DATASET if body.get(key) is not None}
+
+
+def kept_table_details(body: Body) -> dict[str, object]:
+    """The properties of a table that are kept as they are."""
+    return {key: body[key] for key in _KEPT_TABLE if body.get(key) is not None}
+
+
+def patched_details(details: Body, patch: Body, kept: tuple[str, ...]) -> dict[str, object]:
+    """Properties after a patch: null removes one, labels are merged key by key."""
+    result = dict(details)
+    for key in kept:
+        if key not in patch:
+            continue
+        value = patch[key]
+        if key == "labels" and isinstance(value, Mapping):
+            before = cast("Mapping[str, object]", result.get("labels") or {})
+            merged = {**before, **value}
+            value = {name: text for name, text in merged.items() if text is not None}
+        if value is None or value == {}:
+            result.pop(key, None)
+        else:
+            result[key] = value
+    return result
+
+
+def patched_dataset(details: Body, patch: Body) -> dict[str, object]:
+    """A dataset's properties after a patch."""
+    return patched_details(details, patch, _KEPT_DATASET)
+
+
+def patched_table(details: Body, patch: Body) -> dict[str, object]:
+    """A table's properties after a patch."""
+    return patched_details(details, patch, _KEPT_TABLE)
+
+
+def _etag(body: Body) -> str:
+    packed = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(packed, digest_size=12).hexdigest()

@@ -1,0 +1,137 @@
+"""Values on their way into a table's columns: coercion, NUMERIC(p, s), no null arrays.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_rules#supertypes
+https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#parameterized_decimal_type
+"""
+
+from collections.abc import Sequence
+
+from sqlglot import exp
+
+from techmart_fast.standin.bqtypes import BqType, Field, Kind, quoted
+from techmart_fast.standin.failure import invalid_query, not_implemented
+from techmart_fast.standin.resources import Table
+from techmart_fast.standin.sql.analyse import Analysed, duckdb_sql
+from techmart_fast.standin.sql.kinds import (
+    call,
+    can_become,
+    cast,
+    cast_to,
+    coerced,
+    kind_of,
+    merged,
+)
+from techmart_fast.standin.storage import Work, physical
+
+
+def assigned(value: exp.Expr, column: Field) -> exp.Expr:
+    """A (rewritten) value as a column stores it.
+
+    Raises:
+        ServiceError: `invalidQuery`, the type does not fit.
+    """
+    inner = value.this if isinstance(value, exp.Alias) else value
+    have, want = kind_of(inner), column.type
+    if not _fits(have, want, inner):
+        raise invalid_query(
+            f"Value has type {have} which cannot be inserted into column {column.name}, "
+            f"which has type {want}"
+        )
+    known = _is_within(inner.type, column)
+    result = inner if _equal(have, want) else coerced(inner, want, what=f"column {column.name}")
+    if column.limited_duckdb != want.duckdb and not known:
+        result = cast(cast_to(result, column.limited_duckdb), want)
+    if column.kind is Kind.STRING and "maxLength" in column.details:
+        raise not_implemented("STRING columns with a maximum length")
+    if column.mode == "REPEATED":
+        result = call("coalesce", result, cast(exp.Array(), want))
+    if column.mode == "REQUIRED" and isinstance(inner, exp.Null):
+        raise invalid_query(f"Required field {column.name} cannot be null")
+    result.type = inner.type
+    return result
+
+
+def _equal(one: BqType, other: BqType) -> bool:
+    return one.duckdb.lower() == other.duckdb.lower() and one.kind is not Kind.NULL
+
+
+def _fits(have: BqType, want: BqType, value: exp.Expr) -> bool:
+    if _equal(have, want) or have.kind is Kind.NULL:
+        return True
+    if have.kind is want.kind is Kind.ARRAY:
+        assert have.element is not None
+        assert want.element is not None
+        return have.element.kind is Kind.NULL or _fits(have.element, want.element, exp.Array())
+    if have.kind is want.kind is Kind.STRUCT:
+        if [name.lower() for name, _ in have.fields] != [name.lower() for name, _ in want.fields]:
+            raise not_implemented("storing a struct whose fields are named otherwise")
+        pairs = zip(have.fields, want.fields, strict=True)
+        return all(_fits(a[1], b[1], exp.Array()) for a, b in pairs)
+    return can_become(value, want) if value.type is not None else merged(have, want) == want
+
+
+def _is_within(kind: exp.DataType | None, column: Field) -> bool:
+    """Whether a value comes from a column whose own NUMERIC(p, s) is no wider."""
+    if kind is None or not column.limits or len(kind.expressions) != 2:
+        return False
+    precision, scale = (int(one.name) for one in kind.expressions)
+    most, places = int(column.details["precision"]), int(column.details.get("scale", "0"))
+    return scale <= places and precision - scale <= most - places
+
+
+def insert_rows(
+    work: Work,
+    table: Table,
+    columns: Sequence[Field],
+    query: Analysed,
+    parameters: dict[str, object],
+) -> int:
+    """Insert a query's rows into some columns of a table, by position; returns their number.
+
+    Raises:
+        ServiceError: `invalidQuery`, columns and values do not fit.
+    """
+    width = len(query.names)
+    if width != len(columns):
+        raise invalid_query(
+            f"Inserted row has wrong column count; Has {width}, expected {len(columns)}"
+        )
+    given = {one.name.lower() for one in columns}
+    if len(given) != len(columns):
+        raise invalid_query("A column is named twice in the INSERT column list.")
+    absent = [one for one in table.schema if one.name.lower() not in given]
+    for one in absent:
+        if one.mode == "REQUIRED":
+            raise invalid_query(f"Required column {one.name} is not given a value")
+    arrays = [one for one in absent if one.mode == "REPEATED"]
+    names = ", ".join(quoted(one.name) for one in (*columns, *arrays))
+    source = _assigned_query(query, columns)
+    if arrays:
+        empty = ", ".join("[]" for _ in arrays)
+        source = f"SELECT *, {empty} FROM ({source})"
+    row = work.execute(f"INSERT INTO {physical(table.ref)} ({names}) {source}", parameters).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _assigned_query(query: Analysed, columns: Sequence[Field]) -> str:
+    tree = query.tree
+    if isinstance(tree, exp.Select) and not tree.args.get("distinct"):
+        aliases = [one.alias_or_name for one in tree.selects]
+        values = [assigned(one, column) for one, column in zip(tree.selects, columns, strict=True)]
+        tree = tree.copy()
+        tree.set(
+            "expressions",
+            [exp.alias_(one, name, quoted=True) for one, name in zip(values, aliases, strict=True)],
+        )
+        return duckdb_sql(tree)
+    # A set operation or DISTINCT must be computed before its rows are converted.
+    names = [f"c{place}" for place in range(len(columns))]
+    outer = []
+    for name, column, kind in zip(names, columns, query.known_kinds(), strict=True):
+        value = exp.column(name, quoted=True)
+        value.type = kind
+        outer.append(duckdb_sql(assigned(value, column)))
+    listed = ", ".join(map(quoted, names))
+    return f"SELECT {', '.join(outer)} FROM ({duckdb_sql(tree)}) AS q({listed})"
+
+

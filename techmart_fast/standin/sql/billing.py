@@ -1,0 +1,83 @@
+"""What a query would read and bill, as the model of `volume` has it.
+
+https://cloud.google.com/bigquery/pricing#on_demand_pricing: the bytes of the referenced columns in
+the partitions that literal filters leave, rounded up to a MiB, 10 MiB a table at least.
+"""
+
+from collections.abc import Iterable
+
+from sqlglot import exp
+
+from techmart_fast.standin.bqtypes import quoted
+from techmart_fast.standin.failure import ServiceError, invalid_query
+from techmart_fast.standin.resources import Table
+from techmart_fast.standin.sql.parameters import Parameters
+from techmart_fast.standin.sql.scans import Scan
+from techmart_fast.standin.storage import Work, physical
+from techmart_fast.standin.volume import table_bytes
+
+MIB = 1 << 20
+LEAST_BILLED = 10 * MIB
+
+
+def check_filters(scans: Iterable[Scan]) -> None:
+    """Refuse to read a table whole that requires a filter on its partition column.
+
+    Raises:
+        ServiceError: `invalidQuery`, there is no such filter.
+    """
+    for scan in scans:
+        if scan.table.require_partition_filter and not scan.filters:
+            require_filter(scan.table)
+
+
+def require_filter(table: Table) -> None:
+    """Refuse a statement without a filter on the partition column of this table."""
+    assert table.partitioning is not None
+    raise invalid_query(
+        f"Cannot query over table '{table.ref}' without a filter over column(s) "
+        f"'{table.partitioning.column}' that can be used for partition elimination"
+    )
+
+
+def processed_bytes(work: Work, scans: Iterable[Scan], parameters: Parameters) -> int:
+    """Bytes that these scans read, by the model."""
+    return sum(_scanned(work, scan, parameters) for scan in scans)
+
+
+def _scanned(work: Work, scan: Scan, parameters: Parameters) -> int:
+    per_row = table_bytes(work.cursor, scan.table).of(scan.columns)
+    return per_row * rows_left(work, scan, parameters) if per_row else 0
+
+
+def rows_left(work: Work, scan: Scan, parameters: Parameters) -> int:
+    """Rows of the partitions that a scan's literal filters leave."""
+    source = f"SELECT count(*) FROM {physical(scan.table.ref)} AS {quoted(scan.alias)}"
+    if not scan.filters:
+        row = work.execute(source).fetchone()
+    else:
+        condition = exp.and_(*(one.copy() for one in scan.filters))
+        # Only the partition decides: the column is known to be one of the table's.
+        where = condition.sql(dialect="duckdb", identify=True)
+        row = work.execute(f"{source} WHERE {where}", parameters.used_in(condition)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def billed_bytes(processed: int, tables: int) -> int:
+    """What is billed for a number of bytes read from some tables."""
+    if not processed:
+        return 0
+    return max(-(-processed // MIB) * MIB, LEAST_BILLED * max(1, tables))
+
+
+def check_limit(billed: int, limit: int | None) -> None:
+    """Fail a query before it runs if it would bill more than its limit.
+
+    Raises:
+        ServiceError: `bytesBilledLimitExceeded`.
+    """
+    if limit is not None and billed > limit:
+        raise ServiceError(
+            "bytesBilledLimitExceeded",
+            f"Query exceeded limit for bytes billed: {limit}. {billed} or higher required.",
+        )

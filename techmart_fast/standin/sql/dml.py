@@ -1,0 +1,152 @@
+"""INSERT, UPDATE, DELETE, TRUNCATE.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax
+"""
+
+from sqlglot import exp
+
+from techmart_fast.standin.bqtypes import Field, quoted
+from techmart_fast.standin.clock import now_ms
+from techmart_fast.standin.failure import invalid_query, not_implemented
+from techmart_fast.standin.resources import Table
+from techmart_fast.standin.sql.analyse import analyse_query, duckdb_sql
+from techmart_fast.standin.sql.assign import assigned, insert_rows
+from techmart_fast.standin.sql.context import Context, Done, finished, finished_dml
+from techmart_fast.standin.sql.scope import charge_dml, scoped
+from techmart_fast.standin.storage import physical
+
+
+def column_named(table: Table, node: exp.Expr) -> Field:
+    """The column of a table that an assignment or column list names."""
+    if isinstance(node, exp.Column) and node.table:
+        raise not_implemented(f"an assignment to a field of a struct: {node.sql('bigquery')}")
+    found = table.column(node.name)
+    if found is None:
+        raise invalid_query(f"Column {node.name} is not present in table {table.ref}")
+    return found
+
+
+def run_dml(context: Context, table: Table, sql: str, parameters: dict[str, object]) -> int:
+    """Run a DuckDB statement that changes a table's rows; returns how many."""
+    row = context.work.execute(sql, parameters).fetchone()
+    context.work.put_table(table.modified(now_ms()))
+    return int(row[0]) if row else 0
+
+
+def insert(node: exp.Insert, context: Context) -> Done:
+    """INSERT [INTO] table [(columns)] VALUES … or query."""
+    schema = node.this if isinstance(node.this, exp.Schema) else None
+    table = context.names.target(schema.this if schema is not None else node.this)
+    columns = (
+        [column_named(table, one) for one in schema.expressions]
+        if schema is not None
+        else list(table.schema)
+    )
+    query = node.expression
+    if isinstance(query, exp.Values):
+        query = _values(query)
+    if not isinstance(query, exp.Query):
+        raise not_implemented(f"this INSERT: {node.sql(dialect='bigquery')[:80]}")
+    analysed = analyse_query(query, context.names, context.parameters)
+    context.charge(analysed)
+    if context.dry:
+        return finished_dml(context, "INSERT")
+    rows = insert_rows(context.work, table, columns, analysed, context.used(analysed))
+    context.work.put_table(table.modified(now_ms()))
+    return finished_dml(context, "INSERT", inserted=rows)
+
+
+def _values(values: exp.Values) -> exp.Query:
+    """The rows of VALUES as a query."""
+    width = len(values.expressions[0].expressions)
+    selects = []
+    for row in values.expressions:
+        cells = row.expressions if isinstance(row, exp.Tuple) else [row]
+        if len(cells) != width:
+            raise invalid_query("Inserted rows have different numbers of columns.")
+        if any(isinstance(one, exp.Var) and one.name.upper() == "DEFAULT" for one in cells):
+            raise not_implemented("DEFAULT in VALUES")
+        named = [exp.alias_(one.copy(), f"c{place}") for place, one in enumerate(cells)]
+        selects.append(exp.Select(expressions=named))
+    query: exp.Query = selects[0]
+    for one in selects[1:]:
+        query = exp.Union(this=query, expression=one, distinct=False)
+    return query
+
+
+def _condition(node: exp.Expr, statement: str) -> exp.Expr:
+    where = node.args.get("where")
+    if where is None:
+        raise invalid_query(f"{statement} must have a WHERE clause")
+    condition: exp.Expr = where.this
+    return condition
+
+
+def delete(node: exp.Delete, context: Context) -> Done:
+    """DELETE [FROM] table WHERE condition."""
+    if node.args.get("using") or node.args.get("tables"):
+        raise not_implemented("this DELETE")
+    table = context.names.target(node.this)
+    where = _condition(node, "DELETE")
+    scope = scoped(context, node.this, source=None, where=where, values=())
+    charge_dml(context, scope, table)
+    if context.dry:
+        return finished_dml(context, "DELETE")
+    sql = f"DELETE FROM {physical(table.ref)} AS {quoted(scope.target_alias)} WHERE {scope.where_sql}"
+    rows = run_dml(context, table, sql, context.used(scope.analysed))
+    return finished_dml(context, "DELETE", deleted=rows)
+
+
+def update(node: exp.Update, context: Context) -> Done:
+    """UPDATE table SET … [FROM source] WHERE condition."""
+    table = context.names.target(node.this)
+    where = _condition(node, "UPDATE")
+    source = node.args.get("from_")
+    columns = [column_named(table, _assignee(one, node.this)) for one in node.expressions]
+    if source is not None and source.this.args.get("joins"):
+        raise not_implemented("UPDATE with more than one source")
+    scope = scoped(
+        context,
+        node.this,
+        source=source.this if source is not None else None,
+        where=where,
+        values=[one.expression for one in node.expressions],
+    )
+    charge_dml(context, scope, table)
+    if context.dry:
+        return finished_dml(context, "UPDATE")
+    changes = ", ".join(
+        f"{quoted(column.name)} = {duckdb_sql(assigned(value, column))}"
+        for column, value in zip(columns, scope.values, strict=True)
+    )
+    target = f"{physical(table.ref)} AS {quoted(scope.target_alias)}"
+    if scope.source is None:
+        sql = f"UPDATE {target} SET {changes} WHERE {scope.where_sql}"
+    else:
+        # Only MERGE refuses, as BigQuery does, a row that more than one source row matches.
+        sql = (
+            f"MERGE INTO {target} USING {scope.source_sql} ON {scope.where_sql} "
+            f"WHEN MATCHED THEN UPDATE SET {changes}"
+        )
+    rows = run_dml(context, table, sql, context.used(scope.analysed))
+    return finished_dml(context, "UPDATE", updated=rows)
+
+
+def _assignee(assignment: exp.Expr, target: exp.Expr) -> exp.Expr:
+    """The column that an assignment names, without the target's own alias before it."""
+    column: exp.Expr = assignment.this
+    if isinstance(column, exp.Column) and column.table:
+        own = {target.alias.lower(), target.name.lower()}
+        if column.table.lower() in own and not column.db:
+            return exp.column(column.name)
+    return column
+
+
+def truncate(node: exp.TruncateTable, context: Context) -> Done:
+    """TRUNCATE TABLE."""
+    (target,) = node.expressions
+    table = context.names.target(target)
+    if context.dry:
+        return finished(context, "TRUNCATE_TABLE")
+    rows = run_dml(context, table, f"DELETE FROM {physical(table.ref)}", {})
+    return finished_dml(context, "TRUNCATE_TABLE", deleted=rows)

@@ -1,0 +1,170 @@
+"""MERGE. DuckDB's own does the work, and refuses a target row that two source rows match.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax#merge_statement
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from techmart_fast.standin.bqtypes import Field, quoted
+from techmart_fast.standin.clock import now_ms
+from techmart_fast.standin.failure import invalid_query, not_implemented
+from techmart_fast.standin.resources import Table
+from techmart_fast.standin.sql.analyse import analyse_query, duckdb_sql
+from techmart_fast.standin.sql.assign import assigned
+from techmart_fast.standin.sql.context import Context, Done, finished_dml
+from techmart_fast.standin.sql.dml import column_named
+from techmart_fast.standin.sql.scope import Scoped, charge_dml, scoped
+from techmart_fast.standin.storage import physical
+
+@dataclass(frozen=True, slots=True)
+class _Arm:
+    """One WHEN clause. `condition` and `values` are places in the scope's values."""
+
+    matched: bool
+    by_source: bool
+    condition: int | None
+    action: str
+    columns: tuple[Field, ...]
+    values: tuple[int, ...]
+
+
+def merge(node: exp.Merge, context: Context) -> Done:
+    """MERGE [INTO] target USING source ON condition WHEN …"""
+    table = context.names.target(node.this)
+    source = node.args["using"]
+    expressions: list[exp.Expr] = []
+    row_source = _row_names(source, context) if _has_insert_row(node) else ()
+    arms = [
+        _arm(one, table, source, row_source, expressions) for one in node.args["whens"].expressions
+    ]
+    scope = scoped(
+        context, node.this, source=source, where=node.args["on"], values=expressions
+    )
+    charge_dml(context, scope, table)
+    if context.dry:
+        return finished_dml(context, "MERGE")
+    whens = " ".join(_arm_sql(one, scope, table) for one in arms)
+    target = f"{physical(table.ref)} AS {quoted(scope.target_alias)}"
+    sql = f"MERGE INTO {target} USING {scope.source_sql} ON {scope.where_sql} {whens}"
+    counts = _counted(sql, arms, context, scope)
+    context.work.put_table(table.modified(now_ms()))
+    return finished_dml(context, "MERGE", **counts)
+
+
+def _counted(
+    sql: str, arms: Sequence[_Arm], context: Context, scope: Scoped
+) -> Mapping[str, int]:
+    """Run the statement and count rows by what was done to them."""
+    word = {"INSERT": "inserted", "UPDATE": "updated", "DELETE": "deleted"}
+    actions = {arm.action for arm in arms}
+    values = context.used(scope.analysed)
+    if len(actions) == 1:
+        row = context.work.execute(sql, values).fetchone()
+        return {word[actions.pop()]: int(row[0]) if row else 0}
+    result = context.work.execute(f"{sql} RETURNING merge_action", values).to_arrow_reader(65_536)
+    counts = dict.fromkeys(("inserted", "deleted", "updated"), 0)
+    for batch in result:
+        for entry in batch.column(0).value_counts():
+            counts[word[entry["values"].as_py()]] += entry["counts"].as_py()
+    return counts
+
+
+def _has_insert_row(node: exp.Merge) -> bool:
+    return any(_is_row(one.args["then"]) for one in node.args["whens"].expressions)
+
+
+def _is_row(then: exp.Expr) -> bool:
+    return isinstance(then, exp.Insert) and isinstance(then.this, exp.Var)
+
+
+def _row_names(source: exp.Expr, context: Context) -> tuple[str, ...]:
+    """The columns of the source in their order, for INSERT ROW."""
+    if isinstance(source, exp.Table):
+        return tuple(one.name for one in context.names.find(source).schema)
+    query = source.unnest()
+    if not isinstance(query, exp.Query):
+        raise invalid_query("MERGE needs a source with named columns for INSERT ROW")
+    return analyse_query(query.copy(), context.names, context.parameters).names
+
+
+def _arm(
+    node: exp.When,
+    table: Table,
+    source: exp.Expr,
+    row: tuple[str, ...],
+    expressions: list[exp.Expr],
+) -> _Arm:
+    def place(expression: exp.Expr) -> int:
+        expressions.append(expression)
+        return len(expressions) - 1
+
+    condition = node.args.get("condition")
+    at = place(condition) if condition is not None else None
+    matched, by_source = bool(node.args.get("matched")), bool(node.args.get("source"))
+    then = node.args["then"]
+    if isinstance(then, exp.Update):
+        assignments = then.expressions
+        columns = tuple(column_named(table, _bare(one.this)) for one in assignments)
+        values = tuple(place(one.expression) for one in assignments)
+        return _Arm(matched, by_source, at, "UPDATE", columns, values)
+    if isinstance(then, exp.Var) and then.name.upper() == "DELETE":
+        return _Arm(matched, by_source, at, "DELETE", (), ())
+    if not isinstance(then, exp.Insert):
+        raise not_implemented(f"this WHEN clause: {node.sql(dialect='bigquery')}")
+    columns, given = _insertion(then, table, source, row)
+    return _Arm(matched, by_source, at, "INSERT", columns, tuple(place(one) for one in given))
+
+
+def _bare(column: exp.Expr) -> exp.Expr:
+    if isinstance(column, exp.Column) and column.table:
+        raise not_implemented(f"this assignment: {column.sql(dialect='bigquery')}")
+    return column
+
+
+def _insertion(
+    then: exp.Insert, table: Table, source: exp.Expr, row: tuple[str, ...]
+) -> tuple[tuple[Field, ...], list[exp.Expr]]:
+    if _is_row(then):
+        given: list[exp.Expr] = [exp.column(name, table=source.alias_or_name) for name in row]
+        columns = table.schema
+    else:
+        columns = (
+            tuple(column_named(table, one) for one in then.this.expressions)
+            if then.this is not None
+            else table.schema
+        )
+        given = list(then.expression.expressions)
+    if any(isinstance(one, exp.Var) and one.name.upper() == "DEFAULT" for one in given):
+        raise not_implemented("DEFAULT in MERGE")
+    if len(given) != len(columns):
+        raise invalid_query(
+            f"Inserted row has wrong column count; Has {len(given)}, expected {len(columns)}"
+        )
+    return tuple(columns), given
+
+
+def _arm_sql(arm: _Arm, scope: Scoped, table: Table) -> str:
+    head = "WHEN MATCHED" if arm.matched else "WHEN NOT MATCHED"
+    if not arm.matched:
+        head += " BY SOURCE" if arm.by_source else " BY TARGET"
+    if arm.condition is not None:
+        head += f" AND {duckdb_sql(scope.values[arm.condition])}"
+    if arm.action == "DELETE":
+        return f"{head} THEN DELETE"
+    pairs = zip(arm.columns, arm.values, strict=True)
+    texts = [
+        (quoted(column.name), duckdb_sql(assigned(scope.values[at], column))) for column, at in pairs
+    ]
+    if arm.action == "UPDATE":
+        return f"{head} THEN UPDATE SET " + ", ".join(f"{name} = {value}" for name, value in texts)
+    given = {column.name for column in arm.columns}
+    absent = [one for one in table.schema if one.name not in given]
+    missing = next((one for one in absent if one.mode == "REQUIRED"), None)
+    if missing is not None:
+        raise invalid_query(f"Required column {missing.name} is not given a value")
+    texts += [(quoted(one.name), "[]") for one in absent if one.mode == "REPEATED"]
+    names, values = zip(*texts, strict=True)
+    return f"{head} THEN INSERT ({', '.join(names)}) VALUES ({', '.join(values)})"

@@ -1,0 +1,334 @@
+"""Numbers: literals, arithmetic, rounding, casts.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/mathematical_functions
+https://cloud.google.com/bigquery/docs/reference/standard-sql/operators#arithmetic_operators
+"""
+
+from sqlglot import exp
+
+from techmart_fast.standin.bqtypes import NUMBERS, BqType, Kind
+from techmart_fast.standin.failure import invalid_query, not_implemented
+from techmart_fast.standin.sql.kinds import (
+    BIGNUMERIC,
+    BOOL,
+    BYTES,
+    DATE,
+    FLOAT64,
+    INT64,
+    NULL,
+    NUMERIC,
+    STRING,
+    call,
+    cast,
+    coerced,
+    common_type,
+    is_float_literal,
+    kind_of,
+    literal_of,
+    number,
+    shown,
+    text,
+)
+from techmart_fast.standin.sql.rules import always, plain, rule
+
+
+def _literal_type(node: exp.Expr) -> BqType:
+    assert isinstance(node, exp.Literal)
+    if node.is_string:
+        return STRING
+    return INT64 if node.is_int else FLOAT64
+
+
+@rule(exp.Literal, type_of=_literal_type)
+def _literal(node: exp.Expr) -> exp.Expr:
+    assert isinstance(node, exp.Literal)
+    if node.is_string:
+        return node
+    if node.is_int and not -(1 << 63) <= int(node.name) < 1 << 63:
+        raise invalid_query(f"Invalid integer literal: {node.name}")
+    result = cast(node.copy() if node.is_int else text(node.name), kind_of(node))
+    result.meta["written"] = node
+    return result
+
+
+plain(exp.Null, type_of=always(NULL))
+plain(exp.Boolean, type_of=always(BOOL))
+
+
+@rule(exp.HexString, type_of=always(INT64))
+def _hexadecimal(node: exp.Expr) -> exp.Expr:
+    return cast(number(int(node.name, 16)), INT64)
+
+
+def numeric_type(*nodes: exp.Expr, what: str) -> BqType:
+    """The common type of numbers; anything else is refused."""
+    kind = common_type(nodes, what=what)
+    if kind == NULL:
+        return INT64
+    if kind.kind not in NUMBERS:
+        listed = ", ".join(str(kind_of(one)) for one in nodes)
+        raise invalid_query(f"No matching signature for {what} for argument types: {listed}.")
+    return kind
+
+
+_WORD = {exp.Add: "operator +", exp.Sub: "operator -", exp.Mul: "operator *", exp.Div: "operator /"}
+
+
+def _arithmetic_type(node: exp.Expr) -> BqType:
+    left, right = node.this, node.expression
+    if DATE in (kind_of(left), kind_of(right)) or isinstance(right, exp.Interval):
+        return _date_arithmetic_type(node)
+    return numeric_type(left, right, what=_WORD[type(node)])
+
+
+def _date_arithmetic_type(node: exp.Expr) -> BqType:
+    left, right = kind_of(node.this), kind_of(node.expression)
+    if left == DATE and right == INT64 and isinstance(node, (exp.Add, exp.Sub)):
+        return DATE
+    if left == INT64 and right == DATE and isinstance(node, exp.Add):
+        return DATE
+    raise not_implemented(f"arithmetic with dates and intervals: {shown(node)}")
+
+
+@rule(exp.Add, exp.Sub, type_of=_arithmetic_type)
+def _add(node: exp.Expr) -> exp.Expr:
+    kind = kind_of(node)
+    if kind == DATE:
+        for side in ("this", "expression"):
+            if kind_of(node.args[side]) == INT64:
+                node.set(side, exp.Cast(this=node.args[side], to=exp.DataType.build("INT")))
+        return cast(exp.Paren(this=node.copy()), DATE)
+    return _coerced_sides(node, kind)
+
+
+@rule(exp.Mul, type_of=_arithmetic_type)
+def _multiply(node: exp.Expr) -> exp.Expr:
+    kind = kind_of(node)
+    if kind == NUMERIC:
+        for one, other in ((node.this, node.expression), (node.expression, node.this)):
+            if kind_of(one) == INT64:
+                # A whole number has no decimals to round, so DuckDB's own product is exact.
+                whole = exp.Cast(this=one, to=exp.DataType.build("DECIMAL(19,0)"))
+                numeric = coerced(other, NUMERIC, what="operator *")
+                return cast(exp.Paren(this=exp.Mul(this=numeric, expression=whole)), NUMERIC)
+        return call("bq_multiply_numeric", *_sides(node, kind))
+    _refuse_bignumeric(node, kind)
+    return _coerced_sides(node, kind)
+
+
+def _quotient_type(node: exp.Expr) -> BqType:
+    what = _WORD.get(type(node), "SAFE_DIVIDE")
+    kind = numeric_type(node.this, node.expression, what=what)
+    return FLOAT64 if kind == INT64 else kind
+
+
+@rule(exp.Div, exp.SafeDivide, type_of=_quotient_type)
+def _divide(node: exp.Expr) -> exp.Expr:
+    kind = kind_of(node)
+    _refuse_bignumeric(node, kind)
+    safe = "safe_" if isinstance(node, exp.SafeDivide) else ""
+    name = "numeric" if kind == NUMERIC else "float"
+    return call(f"bq_{safe}divide_{name}", *_sides(node, kind))
+
+
+def _whole_type(node: exp.Expr) -> BqType:
+    kind = numeric_type(node.this, node.expression, what="DIV or MOD")
+    if kind == FLOAT64:
+        raise invalid_query(f"DIV and MOD do not take FLOAT64: {shown(node)}")
+    return kind
+
+
+@rule(exp.IntDiv, type_of=_whole_type)
+def _div(node: exp.Expr) -> exp.Expr:
+    if kind_of(node) != INT64:
+        raise not_implemented(f"DIV of {kind_of(node)}")
+    return call("bq_div", *_sides(node, INT64))
+
+
+@rule(exp.Mod, type_of=_whole_type)
+def _mod(node: exp.Expr) -> exp.Expr:
+    return cast(call("bq_mod", *_sides(node, kind_of(node))), kind_of(node))
+
+
+def _same_number(node: exp.Expr) -> BqType:
+    return numeric_type(node.this, what=node.key.upper())
+
+
+plain(exp.Neg, type_of=_same_number)
+
+
+@rule(exp.Abs, exp.Sign, type_of=_same_number)
+def _absolute(node: exp.Expr) -> exp.Expr:
+    return cast(node.copy(), kind_of(node))
+
+
+def _rounded_type(node: exp.Expr) -> BqType:
+    kind = _same_number(node)
+    return FLOAT64 if kind == INT64 else kind
+
+
+@rule(exp.Round, exp.Trunc, exp.Ceil, exp.Floor, type_of=_rounded_type)
+def _rounded(node: exp.Expr) -> exp.Expr:
+    kind = kind_of(node)
+    _refuse_bignumeric(node, kind)
+    if node.args.get("truncate") or node.args.get("to"):
+        raise not_implemented(f"a rounding mode: {shown(node)}")
+    name = node.key
+    value = coerced(node.this, kind, what=name.upper())
+    places = node.args.get("decimals")
+    if places is None:
+        return cast(call(name, value), kind)
+    digits = _whole_literal(places)
+    if kind == NUMERIC and digits is not None and -29 < digits < 9:
+        return cast(call(name, value, number(digits)), kind)
+    if kind == NUMERIC and digits is not None and digits >= 9:
+        return value
+    if kind == NUMERIC:
+        raise not_implemented(f"{name.upper()} of NUMERIC to a number of places that varies")
+    return call(f"bq_{name}_float", value, coerced(places, INT64, what=name.upper()))
+
+
+def _whole_literal(node: exp.Expr) -> int | None:
+    negative = isinstance(node, exp.Neg)
+    written = literal_of(node.this if isinstance(node, exp.Neg) else node)
+    if written is None or not written.is_int:
+        return None
+    return -int(written.name) if negative else int(written.name)
+
+
+def _float_type(node: exp.Expr) -> BqType:
+    kind = _same_number(node)
+    if kind in (NUMERIC, BIGNUMERIC) and not is_float_literal(node.this):
+        raise not_implemented(f"{node.key.upper()} of {kind}: cast to FLOAT64")
+    return FLOAT64
+
+
+@rule(exp.Sqrt, exp.Exp, exp.Ln, type_of=_float_type)
+def _of_float(node: exp.Expr) -> exp.Expr:
+    return call(f"bq_{node.key}", coerced(node.this, FLOAT64, what=node.key.upper()))
+
+
+def _power_type(node: exp.Expr) -> BqType:
+    kind = numeric_type(node.this, node.expression, what="POW")
+    if kind in (NUMERIC, BIGNUMERIC):
+        raise not_implemented("POW of NUMERIC: cast to FLOAT64")
+    return FLOAT64
+
+
+@rule(exp.Pow, type_of=_power_type)
+def _power(node: exp.Expr) -> exp.Expr:
+    return call("pow", *_sides(node, FLOAT64))
+
+
+@rule(exp.IsNan, exp.IsInf, type_of=always(BOOL))
+def _special(node: exp.Expr) -> exp.Expr:
+    name = "isnan" if isinstance(node, exp.IsNan) else "isinf"
+    return call(name, coerced(node.this, FLOAT64, what=name.upper()))
+
+
+plain(exp.Rand, type_of=always(FLOAT64))
+
+
+def _whole_sides(node: exp.Expr) -> BqType:
+    kind = numeric_type(node.this, node.expression, what="a bitwise operator")
+    if kind != INT64:
+        raise not_implemented(f"bitwise operators on {kind}")
+    return INT64
+
+
+@rule(exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor, type_of=_whole_sides)
+def _bitwise(node: exp.Expr) -> exp.Expr:
+    return _coerced_sides(node, INT64)
+
+
+def _cast_type(node: exp.Expr) -> BqType:
+    found = kind_of_target(node.args["to"])
+    if node.args.get("format"):
+        raise not_implemented(f"CAST with FORMAT: {shown(node)}")
+    return found
+
+
+def kind_of_target(target: exp.DataType) -> BqType:
+    """The type that a CAST or a column definition names."""
+    probe = exp.Null()
+    probe.type = target
+    return kind_of(probe)
+
+
+@rule(exp.Cast, exp.TryCast, type_of=_cast_type)
+def _cast(node: exp.Expr) -> exp.Expr:
+    if isinstance(node.this, exp.Parameter):
+        return cast(node.this, kind_of(node))
+    have, want = kind_of(node.this), kind_of(node)
+    safe = isinstance(node, exp.TryCast)
+    if node.args["to"].expressions and want.kind in NUMBERS:
+        raise not_implemented(f"a cast to a parameterized type: {shown(node)}")
+    value = _converted(node.this, have, want)
+    if value is None:
+        if have != NULL and (have.kind, want.kind) not in _CASTS and have != want:
+            raise not_implemented(f"a cast from {have} to {want}")
+        value = cast(node.this, want)
+    if safe and isinstance(value, exp.Cast):
+        return exp.TryCast(this=value.this, to=value.args["to"])
+    if safe:
+        raise not_implemented(f"SAFE_CAST from {have} to {want}")
+    return value
+
+
+def _converted(value: exp.Expr, have: BqType, want: BqType) -> exp.Expr | None:
+    """Casts for which DuckDB's own differs."""
+    if want == STRING and have in _TEXT_OF:
+        return call(_TEXT_OF[have], value)
+    if want == INT64 and have == FLOAT64:
+        # DuckDB rounds a half to the even neighbour; BigQuery away from zero.
+        return cast(call("round", value), want)
+    if want == INT64 and have == STRING:
+        return cast(call("bq_whole_text", value), want)
+    if want == BYTES and have == STRING:
+        return call("encode", value)
+    if want == STRING and have == BYTES:
+        return call("decode", value)
+    return None
+
+
+_TEXT_OF = {
+    FLOAT64: "bq_float_text",
+    NUMERIC: "bq_numeric_text",
+    BIGNUMERIC: "bq_numeric_text",
+    BqType(Kind.TIMESTAMP): "bq_timestamp_text",
+}
+_CASTS = {
+    *((one, other) for one in NUMBERS for other in NUMBERS),
+    *((Kind.STRING, other) for other in Kind if other not in (Kind.ARRAY, Kind.STRUCT)),
+    (Kind.INT64, Kind.STRING),
+    (Kind.INT64, Kind.BOOL),
+    (Kind.BOOL, Kind.INT64),
+    (Kind.BOOL, Kind.STRING),
+    (Kind.DATE, Kind.STRING),
+    (Kind.DATE, Kind.TIMESTAMP),
+    (Kind.DATE, Kind.DATETIME),
+    (Kind.DATETIME, Kind.DATE),
+    (Kind.DATETIME, Kind.STRING),
+    (Kind.DATETIME, Kind.TIMESTAMP),
+    (Kind.TIMESTAMP, Kind.DATE),
+    (Kind.TIMESTAMP, Kind.DATETIME),
+    (Kind.STRUCT, Kind.STRUCT),
+    (Kind.ARRAY, Kind.ARRAY),
+}
+
+
+def _sides(node: exp.Expr, kind: BqType) -> tuple[exp.Expr, exp.Expr]:
+    what = _WORD.get(type(node), node.key.upper())
+    return coerced(node.this, kind, what=what), coerced(node.expression, kind, what=what)
+
+
+def _coerced_sides(node: exp.Expr, kind: BqType) -> exp.Expr:
+    left, right = _sides(node, kind)
+    node.set("this", left)
+    node.set("expression", right)
+    return node
+
+
+def _refuse_bignumeric(node: exp.Expr, kind: BqType) -> None:
+    if kind == BIGNUMERIC:
+        raise not_implemented(f"this arithmetic on BIGNUMERIC: {shown(node)}")

@@ -1,0 +1,163 @@
+"""The clauses of DDL that DuckDB lacks, from the syntax tree: columns, partitions, OPTIONS.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/data-definition-language
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from sqlglot import exp
+
+from techmart_fast.standin.bqtypes import Field, Kind
+from techmart_fast.standin.failure import invalid_query, not_implemented
+from techmart_fast.standin.resources import Partitioning
+from techmart_fast.standin.sql.kinds import shown
+from techmart_fast.standin.sql.numbers import kind_of_target
+
+_DAY_MS = 24 * 3600 * 1000
+_PARTITION_UNITS = ("DAY", "MONTH", "YEAR")
+
+
+@dataclass(slots=True, kw_only=True)
+class Clauses:
+    """What a CREATE or SET OPTIONS says beside columns and query.
+
+    `details` are properties of the API's resource; None removes one.
+    """
+
+    partitioning: Partitioning | None = None
+    clustering: tuple[str, ...] = ()
+    expiration_days: float | None = None
+    require_partition_filter: bool | None = None
+    location: str | None = None
+    details: dict[str, object] = field(default_factory=dict)
+
+
+Evaluate = Callable[[exp.Expr], object]
+"""Computes a constant expression, such as a point in time some hours from now."""
+
+
+def clauses_of(properties: Iterable[exp.Expr], evaluate: Evaluate) -> Clauses:
+    """The PARTITION BY, CLUSTER BY and OPTIONS of a statement.
+
+    Raises:
+        ServiceError: an option that the stand-in does not know.
+    """
+    found = Clauses()
+    for one in properties:
+        if isinstance(one, exp.PartitionedByProperty):
+            found.partitioning = _partitioning(one.this)
+        elif isinstance(one, exp.ClusterProperty):
+            found.clustering = tuple(column.name for column in one.expressions)
+        elif isinstance(one, exp.LocationProperty):
+            found.location = one.this.name
+        elif type(one) is exp.Property:
+            _option(found, one.name.lower(), one.args["value"], evaluate)
+        else:
+            raise not_implemented(f"this clause: {one.sql(dialect='bigquery')}")
+    if found.partitioning is not None and found.expiration_days is not None:
+        found.partitioning = Partitioning(
+            column=found.partitioning.column,
+            unit=found.partitioning.unit,
+            expiration_ms=round(found.expiration_days * _DAY_MS),
+        )
+    return found
+
+
+def _partitioning(node: exp.Expr) -> Partitioning:
+    """`d`, `DATE(ts)`, `DATE_TRUNC(d, MONTH)` or `TIMESTAMP_TRUNC(ts, MONTH)`."""
+    if isinstance(node, (exp.Column, exp.Identifier)):
+        return Partitioning(column=node.name)
+    if isinstance(node, exp.Date) and isinstance(node.this, exp.Column):
+        return Partitioning(column=node.this.name)
+    if isinstance(node, (exp.DateTrunc, exp.TimestampTrunc)) and isinstance(node.this, exp.Column):
+        unit = node.args["unit"].name.upper()
+        if unit in _PARTITION_UNITS:
+            return Partitioning(column=node.this.name, unit=unit)
+    raise not_implemented(f"PARTITION BY {shown(node)}")
+
+
+def _option(found: Clauses, name: str, value: exp.Expr, evaluate: Evaluate) -> None:
+    match name:
+        case "description" | "friendly_name":
+            key = "friendlyName" if name == "friendly_name" else name
+            found.details[key] = None if isinstance(value, exp.Null) else _text(value)
+        case "labels":
+            found.details["labels"] = _labels(value)
+        case "expiration_timestamp":
+            at = None if isinstance(value, exp.Null) else evaluate(value)
+            found.details["expirationTime"] = None if at is None else str(at)
+        case "partition_expiration_days":
+            found.expiration_days = None if isinstance(value, exp.Null) else float(value.name)
+        case "require_partition_filter":
+            found.require_partition_filter = isinstance(value, exp.Boolean) and bool(value.this)
+        case "location":
+            found.location = _text(value)
+        case _:
+            raise not_implemented(f"the option {name}")
+
+
+def _text(value: exp.Expr) -> str:
+    if not isinstance(value, (exp.Literal, exp.RawString)):
+        raise invalid_query(f"An option must be a literal: {shown(value)}")
+    return value.name
+
+
+def _labels(value: exp.Expr) -> dict[str, str]:
+    if not isinstance(value, exp.Array):
+        raise invalid_query(f"The option labels must be an array of pairs: {shown(value)}")
+    pairs = [one.expressions for one in value.expressions]
+    return {_text(key): _text(text) for key, text in pairs}
+
+
+def column_of(node: exp.Expr) -> Field:
+    """A column definition of CREATE TABLE or ADD COLUMN.
+
+    Raises:
+        ServiceError: a type or constraint that the stand-in does not know.
+    """
+    if not isinstance(node, exp.ColumnDef) or node.kind is None:
+        raise not_implemented(f"this part of a table's definition: {node.sql(dialect='bigquery')}")
+    mode, details = "NULLABLE", {}
+    for one in node.args.get("constraints") or ():
+        inner = one.args["kind"]
+        if isinstance(inner, exp.NotNullColumnConstraint) and not inner.args.get("allow_null"):
+            mode = "REQUIRED"
+        elif isinstance(inner, exp.Properties):
+            details |= _column_options(inner)
+        else:
+            raise not_implemented(f"the column option {one.sql(dialect='bigquery')}")
+    return typed_column(node.name, node.kind, mode=mode, details=details)
+
+
+def _column_options(options: exp.Properties) -> dict[str, str]:
+    found = {}
+    for one in options.expressions:
+        if one.name.lower() != "description":
+            raise not_implemented(f"the column option {one.name}")
+        found["description"] = _text(one.args["value"])
+    return found
+
+
+def typed_column(
+    name: str, kind: exp.DataType, *, mode: str = "NULLABLE", details: Mapping[str, str]
+) -> Field:
+    """A field of a type as SQL writes it: arrays become REPEATED, structs have fields."""
+    details = dict(details)
+    if kind.this == exp.DType.ARRAY:
+        inner = typed_column(name, kind.expressions[0], details=details)
+        if inner.mode == "REPEATED":
+            raise invalid_query(f"Column {name}: an array can't hold arrays.")
+        return Field(
+            name=name, kind=inner.kind, mode="REPEATED", fields=inner.fields, details=inner.details
+        )
+    if kind.this == exp.DType.STRUCT:
+        fields = tuple(column_of(one) for one in kind.expressions)
+        return Field(name=name, kind=Kind.STRUCT, mode=mode, fields=fields, details=details)
+    found = kind_of_target(kind).kind
+    sizes = [one.name for one in kind.expressions]
+    if sizes and found is Kind.NUMERIC:
+        details |= {"precision": sizes[0]} | ({"scale": sizes[1]} if len(sizes) > 1 else {})
+    elif sizes:
+        raise not_implemented(f"the type {kind.sql(dialect='bigquery')}")
+    return Field(name=name, kind=found, mode=mode, details=details)

@@ -1,0 +1,76 @@
+"""A model of how many bytes BigQuery would say that a table has, and that a query reads.
+
+https://cloud.google.com/bigquery/docs/estimate-costs#data_sizes: 8 bytes for INT64, FLOAT64, DATE
+and TIMESTAMP, 16 for NUMERIC, 32 for BIGNUMERIC, 1 for BOOL, 2 and the UTF-8 bytes for STRING, the
+fields for STRUCT, the elements for ARRAY, nothing for null. Here the size of texts and arrays is the
+average of a sample of rows, and nulls count: it is a model, not what a bill would say.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import duckdb
+
+from techmart_fast.standin.bqtypes import BqType, Kind, quoted
+from techmart_fast.standin.resources import Table
+from techmart_fast.standin.storage import physical
+
+_FIXED: Mapping[Kind, int] = {
+    Kind.INT64: 8,
+    Kind.FLOAT64: 8,
+    Kind.NUMERIC: 16,
+    Kind.BIGNUMERIC: 32,
+    Kind.BOOL: 1,
+    Kind.DATE: 8,
+    Kind.DATETIME: 8,
+    Kind.TIME: 8,
+    Kind.TIMESTAMP: 8,
+}
+_SAMPLE_ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """Average logical bytes of each column, by lower-case name."""
+
+    columns: Mapping[str, int]
+
+    @property
+    def per_row(self) -> int:
+        """Bytes of a row."""
+        return sum(self.columns.values())
+
+    def of(self, names: Collection[str]) -> int:
+        """Bytes of these columns in a row."""
+        return sum(self.columns.get(name.lower(), 0) for name in names)
+
+
+def table_bytes(cursor: duckdb.DuckDBPyConnection, table: Table) -> Volume:
+    """Average bytes of the columns of a table, from a sample of its rows."""
+    sizes = [f"avg({_size(quoted(one.name), one.type, 0)})" for one in table.schema]
+    row = cursor.execute(
+        f"SELECT {', '.join(sizes)} FROM (SELECT * FROM {physical(table.ref)} LIMIT {_SAMPLE_ROWS})"
+    ).fetchone()
+    assert row is not None
+    names = (one.name.lower() for one in table.schema)
+    sized = zip(names, row, strict=True)
+    return Volume(columns={name: round(size or 0) for name, size in sized})
+
+
+def _size(value: str, kind: BqType, depth: int) -> str:
+    if kind.kind is Kind.ARRAY:
+        assert kind.element is not None
+        name = f"e{depth}"
+        inner = _size(name, kind.element, depth + 1)
+        return f"coalesce(list_sum(list_transform({value}, lambda {name}: {inner})), 0)"
+    if kind.kind is Kind.STRUCT:
+        parts = [
+            _size(f"struct_extract_at({value}, {place})", inner, depth)
+            for place, (_, inner) in enumerate(kind.fields, start=1)
+        ]
+        return f"({' + '.join(parts)})"
+    if kind.kind in _FIXED:
+        return str(_FIXED[kind.kind])
+    if kind.kind is Kind.BYTES:
+        return f"(2 + coalesce(octet_length({value}), 0))"
+    return f"(2 + coalesce(strlen(CAST({value} AS VARCHAR)), 0))"
