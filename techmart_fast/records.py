@@ -5,6 +5,7 @@ ordinal of its file in the feed and the byte offset of the record in the decompr
 travels with the record into both sinks, where every write is "only if newer".
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -189,7 +190,8 @@ class Block:
     """Whole records cut from one source: bytes `[first_byte, end_byte)` of the decompressed stream.
 
     `first_line` is the 1-based line on which `data` starts. `header` holds a CSV file's column
-    names (as in the file), and is empty for JSON.
+    names (as in the file), and is empty for JSON. `data` is shorter than the range only where it
+    is the beginning of one record of more than `max_record_bytes`.
     """
 
     source: SourceFile
@@ -198,6 +200,7 @@ class Block:
     first_line: int
     data: bytes
     header: tuple[str, ...] = ()
+    max_record_bytes: int = sys.maxsize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,83 @@
+# Everything runs from this checkout, in .venv; `make help` lists what there is.
+
+VENV := .venv
+BIN := $(VENV)/bin/python
+INSTALLED := $(VENV)/requirements.txt
+BENCH_ROWS ?= 1000000
+ARGS ?=
+
+# A Python of its own choice: make PYTHON=/path/to/python3.12 …
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; \
+	done)
+
+# An environment that lost its Python (it was upgraded, or the folder was copied) is made anew.
+ifneq ($(shell test -x $(BIN) && echo works),works)
+.PHONY: $(INSTALLED)
+endif
+
+MAKEFLAGS += --no-print-directory
+.SILENT:
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check bench bench-quick docs lock clean
+
+help: ## List the targets.
+	sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
+		while IFS='|' read -r name text; do printf '%-19s %s\n' "$$name" "$$text"; done
+
+setup: $(INSTALLED) ## Make .venv with the locked packages (the others do it by themselves).
+
+run: $(INSTALLED) ## Load the sample: raw feeds to PostgreSQL, warehouse, rollups. ARGS="…"
+	$(BIN) -m techmart_fast run $(ARGS)
+
+test: $(INSTALLED) ## Run all tests. ARGS="…" for pytest.
+	$(BIN) -m pytest $(ARGS)
+
+check: $(INSTALLED) ## What a change must pass: style, types, all tests.
+	$(BIN) -m ruff check --quiet .
+	$(BIN) -m ruff format --check --quiet . || { \
+		echo "Some files are not formatted; run: $(BIN) -m ruff format ." >&2; exit 1; }
+	$(BIN) -m mypy --no-error-summary
+	$(MAKE) test
+
+bench: $(INSTALLED) ## Measure every stage, and their floors. BENCH_ROWS=1000000
+	TECHMART_BENCH_ROWS=$(BENCH_ROWS) $(BIN) -m pytest benchmarks --benchmark-enable $(ARGS)
+
+bench-quick: ## The same on a small shop: indicative only.
+	$(MAKE) bench BENCH_ROWS=50000
+
+docs: $(INSTALLED) ## Write docs/reference from the code.
+	$(BIN) -m techmart_fast dev reference $(ARGS)
+
+clean: ## Remove .venv and every cache; data in TECHMART_HOME stays.
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): requirements.txt
+	if [ -z "$(PYTHON)" ]; then \
+		echo "Python 3.11 or later is needed, and none was found." >&2; \
+		echo "Install it, or name it: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; fi
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is not Python 3.11 or later." >&2; exit 1; }
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) can't make virtual environments. On Debian and Ubuntu:" >&2; \
+		echo "    apt install python3-venv" >&2; exit 1; }
+	echo "Setting up $(VENV) with the locked packages: once, a minute or two ..." >&2
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN) -m pip install --quiet --disable-pip-version-check --no-input --prefer-binary \
+		--require-hashes --requirement requirements.txt || { \
+		echo "The packages can't be installed; see above. Is the network there?" >&2; exit 1; }
+	cp requirements.txt $(INSTALLED)
+
+# Mirrors and local indexes of this machine must not decide what the lock says.
+lock: ## Write requirements.txt anew from pyproject.toml. ARGS=--upgrade for newer versions.
+	rm -rf $(VENV)-lock
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check 'pip-tools>=7.4'
+	env -u PIP_INDEX_URL -u PIP_EXTRA_INDEX_URL -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null \
+		$(VENV)-lock/bin/python -m piptools compile --quiet --generate-hashes --all-extras \
+		--allow-unsafe --strip-extras --no-header --no-annotate --no-emit-index-url \
+		--no-emit-find-links --no-emit-trusted-host --no-emit-options \
+		--output-file=requirements.txt $(ARGS) pyproject.toml
+	rm -rf $(VENV)-lock

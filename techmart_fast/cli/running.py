@@ -1,0 +1,78 @@
+"""Runs the pipeline for the command line, and tells people or scripts what came out."""
+
+import asyncio
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from techmart_fast.api import DataSources
+from techmart_fast.api import run as run_pipeline
+from techmart_fast.cli.console import show
+from techmart_fast.cli.output import to_json, write_err, write_out
+from techmart_fast.cli.progress import observing
+from techmart_fast.cli.runner import Runner
+from techmart_fast.cli.summary import summary, verdict_line
+from techmart_fast.contract import load_contract
+from techmart_fast.errors import ExitCode
+from techmart_fast.pipeline.progress import RunObserver
+from techmart_fast.results import RunResult
+from techmart_fast.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What the `run` command was asked for. Without any specs: the bundled sample."""
+
+    transactions: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    products: tuple[str, ...] = ()
+    contract: Path | None = None
+    ordinal: int | None = None
+    as_json: bool = False
+    quiet: bool = False
+    home_flag: str = ""
+
+    @property
+    def sources(self) -> DataSources:
+        """The sources to load."""
+        if self.transactions or self.users or self.products:
+            return DataSources(
+                transactions=self.transactions, users=self.users, products=self.products
+            )
+        return DataSources.sample()
+
+
+def run_and_tell(request: RunRequest, settings: Settings) -> int:
+    """Run, print the outcome, and return the exit code."""
+    result = _run(request, settings)
+    if request.as_json:
+        write_out(to_json(result.to_dict()))
+    elif not request.quiet:
+        show(*summary(result, home_flag=request.home_flag))
+    if (request.quiet or request.as_json) and result.exit_code is not ExitCode.DONE:
+        write_err(verdict_line(result))
+    return result.exit_code
+
+
+def _run(request: RunRequest, settings: Settings) -> RunResult:
+    contract = load_contract(request.contract)
+    stop = asyncio.Event()
+    with observing(quiet=request.quiet) as observer:
+        runner: Runner[RunResult] = Runner(on_stop=lambda: _stop(stop, observer))
+        result = runner.run(
+            lambda: run_pipeline(
+                request.sources,
+                settings=settings,
+                contract=contract,
+                observer=observer,
+                ordinal=request.ordinal,
+                stop=stop,
+            )
+        )
+    if runner.stopped_by is not None and result.exit_code is ExitCode.INTERRUPTED:
+        return replace(result, exit_code=runner.stopped_by)
+    return result
+
+
+def _stop(stop: asyncio.Event, observer: RunObserver) -> None:
+    stop.set()
+    observer.phase("Stopping: what is committed stays (once more to end sooner)")

@@ -1,0 +1,45 @@
+"""The PostgreSQL sink: one transaction a batch, the authority of the pipeline."""
+
+from techmart_fast.postgres.model import (
+    SPOOLED,
+    BatchOutcome,
+    BatchWrite,
+    FileProgress,
+    Lease,
+    LoadGroup,
+    OutboxEntry,
+    QualityMetric,
+    QuarantineFilter,
+    QuarantineRow,
+    ReferentialIntegrity,
+    Release,
+    RunEnd,
+    RunRow,
+    RunStart,
+    SinkStatus,
+    Spool,
+)
+from techmart_fast.postgres.sink import PostgresSink
+from techmart_fast.postgres.target import PostgresTarget
+
+__all__ = [
+    "SPOOLED",
+    "BatchOutcome",
+    "BatchWrite",
+    "FileProgress",
+    "Lease",
+    "LoadGroup",
+    "OutboxEntry",
+    "PostgresSink",
+    "PostgresTarget",
+    "QualityMetric",
+    "QuarantineFilter",
+    "QuarantineRow",
+    "ReferentialIntegrity",
+    "Release",
+    "RunEnd",
+    "RunRow",
+    "RunStart",
+    "SinkStatus",
+    "Spool",
+]

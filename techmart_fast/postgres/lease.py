@@ -1,0 +1,133 @@
+"""The lease: taking it, replacing a holder that is gone or silent, keeping it, giving it back.
+
+The functions run on the control connection; its advisory lock is what tells others that the holder
+is connected. `sql/lease.sql` describes the protocol.
+"""
+
+from uuid import UUID
+
+import asyncpg
+
+from techmart_fast.errors import LeaseHeldError, SinkError
+from techmart_fast.postgres.model import Lease, RunStart
+from techmart_fast.postgres.session import Session
+from techmart_fast.postgres.statements import statement
+
+_DOING = "taking the lease"
+_ATTEMPTS = 5
+
+
+def application_name(run_id: UUID | None) -> str:
+    """The name under which a run's connections show in `pg_stat_activity`."""
+    return f"techmart_fast {run_id}" if run_id else "techmart_fast"
+
+
+async def acquire(session: Session, run: RunStart) -> Lease:
+    """Take the lease and insert the run's row, in one transaction.
+
+    Raises:
+        LeaseHeldError: another run is alive; the message names it and since when it runs.
+    """
+    for _ in range(_ATTEMPTS):
+        seen = await session.fetchrow(statement("lease", "look"), doing=_DOING)
+        if seen is None:
+            raise SinkError("The lease row is missing.", hint="Apply schemas/postgres_schema.sql.")
+        await _refuse_if_alive(session, seen)
+        epoch = await _seize(session, seen, run)
+        if epoch is not None:
+            return Lease(
+                run_id=run.run_id,
+                epoch=epoch,
+                contract_version=run.contract_version,
+                lease_seconds=run.lease_seconds,
+            )
+    raise LeaseHeldError("Other runs are starting at the same time.", hint="Try again.")
+
+
+async def beat(session: Session, lease: Lease) -> None:
+    """Stamp the heartbeat.
+
+    Raises:
+        LeaseHeldError: another run took over.
+    """
+    row = await session.fetchrow(statement("lease", "beat"), lease.epoch, doing="keeping the lease")
+    if row is None:
+        raise lost()
+
+
+async def take_again(session: Session, lease: Lease) -> None:
+    """After the control connection was replaced: prove that the lease is still ours.
+
+    Raises:
+        LeaseHeldError: another run took over in between.
+    """
+    await session.fetchrow(statement("lease", "hold"), lease.epoch, doing="keeping the lease")
+    await beat(session, lease)
+
+
+async def give_back(session: Session, lease: Lease) -> None:
+    """End the holding; without effect when another run took over."""
+    await session.execute(statement("lease", "give_back"), lease.epoch, doing="ending the lease")
+    await session.fetchrow(statement("lease", "drop"), lease.epoch, doing="ending the lease")
+
+
+def lost() -> LeaseHeldError:
+    """The error of a run that was replaced."""
+    return LeaseHeldError(
+        "Another run took the lease over while this one was silent.",
+        hint="What was committed stays; run again once the other run is done.",
+    )
+
+
+async def _refuse_if_alive(session: Session, seen: asyncpg.Record) -> None:
+    if seen["run_id"] is None:
+        return
+    probe = await session.fetchrow(statement("lease", "probe"), seen["epoch"], doing=_DOING)
+    if probe is not None and probe["free"]:
+        await session.fetchrow(statement("lease", "drop"), seen["epoch"], doing=_DOING)
+        return
+    if not seen["silent"]:
+        since = seen["acquired_at"].isoformat(sep=" ", timespec="seconds")
+        raise LeaseHeldError(
+            f"Run {seen['run_id']} is loading into this database since {since}.",
+            hint="Wait for it to end; one run at a time loads a database.",
+        )
+
+
+async def _seize(session: Session, seen: asyncpg.Record, run: RunStart) -> int | None:
+    """The new epoch, or `None` when the look has to be repeated."""
+    try:
+        await session.script(
+            f"BEGIN; {statement('lease', 'patience')}", doing=_DOING
+        )
+        mine = await session.fetchrow(statement("lease", "seize"), seen["epoch"], doing=_DOING)
+        if mine is None:
+            await session.rollback()
+            return None
+        taken = await session.fetchrow(
+            statement("lease", "take"), run.run_id, run.lease_seconds, doing=_DOING
+        )
+        epoch = int(taken["epoch"]) if taken else 0
+        await session.fetchrow(statement("lease", "hold"), epoch, doing=_DOING)
+        if seen["run_id"] is not None:
+            await session.execute(statement("lease", "end_replaced"), seen["run_id"], doing=_DOING)
+        await session.execute(
+            statement("runs", "start"),
+            run.run_id,
+            epoch,
+            run.started_at,
+            run.contract_name,
+            run.contract_version,
+            run.loader_version,
+            doing="starting the run",
+        )
+        await session.script("COMMIT", doing=_DOING)
+    except SinkError as error:
+        await session.rollback()
+        if isinstance(error.__cause__, asyncpg.LockNotAvailableError) and seen["run_id"]:
+            await session.fetchrow(
+                statement("lease", "evict"), application_name(seen["run_id"]), doing=_DOING
+            )
+            return None
+        raise
+    return epoch

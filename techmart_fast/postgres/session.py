@@ -1,0 +1,218 @@
+"""One connection: every statement and COPY under a deadline, every failure a `SinkError`.
+
+asyncpg's COPY may wait for ever when the backend dies, stops or goes half-open while the socket
+pushes back (seen with 0.32), its own `timeout` included. So the deadline here is outside: it first
+tears the transport down, then cancels the call. A connection that met its deadline, or whose
+statement was cancelled half-way, is never used again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+import asyncpg
+
+from techmart_fast.errors import SinkError
+from techmart_fast.postgres.faults import (
+    CONNECT_FAULTS,
+    SESSION_FAULTS,
+    connect_error,
+    deadline_error,
+    statement_error,
+)
+from techmart_fast.postgres.statements import statement
+from techmart_fast.postgres.target import PostgresTarget
+
+if TYPE_CHECKING:
+    RawConnection = asyncpg.Connection[asyncpg.Record]
+else:
+    RawConnection = asyncpg.Connection
+
+OLDEST_SERVER = 14
+COPY_CHUNK_BYTES = 1 << 19
+"""How much of a COPY is handed to the socket at once: asyncpg's own size for files. The whole batch
+in one message would be copied whole into the transport's buffer."""
+
+_CANCEL_AFTER_SECONDS = 0.5
+"""Grace between tearing the transport down and cancelling a call that did not notice."""
+
+_Result = TypeVar("_Result")
+
+
+class Session:
+    """A connection to the target. Not for concurrent use; `closed` after any broken call."""
+
+    def __init__(self, raw: RawConnection, *, deadline_seconds: float) -> None:
+        self._raw = raw
+        self._deadline_seconds = deadline_seconds
+
+    def __repr__(self) -> str:
+        return f"<Session {'closed' if self.closed else f'backend {self.backend_pid}'}>"
+
+    @classmethod
+    async def open(
+        cls,
+        target: PostgresTarget,
+        *,
+        application_name: str,
+        connect_timeout_seconds: float,
+        deadline_seconds: float,
+    ) -> "Session":
+        """Connect and prepare the session's parameters.
+
+        Raises:
+            SinkAccessError: credentials, database, TLS or a privilege were refused.
+            SinkError: no answer, or a server older than 14.
+        """
+        context = target.ssl_context()
+        try:
+            raw = await asyncpg.connect(
+                host=target.host,
+                port=target.port,
+                user=target.user,
+                password=target.password.get_secret_value() if target.password else None,
+                database=target.db,
+                ssl=context,
+                timeout=connect_timeout_seconds,
+            )
+        except CONNECT_FAULTS as error:
+            raise connect_error(error, str(target), target.effective_sslmode) from None
+        version = raw.get_server_version()
+        session = cls(raw, deadline_seconds=deadline_seconds)
+        if version.major < OLDEST_SERVER:
+            await session.close()
+            raise SinkError(
+                f"The server is PostgreSQL {version.major} ({target}).",
+                hint=f"The loader needs {OLDEST_SERVER} or later.",
+            )
+        try:
+            await session.fetchrow(
+                statement("session", "prepare"),
+                application_name,
+                f"{deadline_seconds * 1000:.0f}ms",
+                doing="preparing the session",
+            )
+        except BaseException:
+            session.terminate()
+            raise
+        return session
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is gone."""
+        return self._raw.is_closed()
+
+    @property
+    def backend_pid(self) -> int:
+        """Process id of the server's side."""
+        return self._raw.get_server_pid()
+
+    @property
+    def server_version(self) -> str:
+        """The server's version, e.g. `16.4`."""
+        version = self._raw.get_server_version()
+        return f"{version.major}.{version.minor}"
+
+    async def script(self, sql: str, *, doing: str) -> None:
+        """Run statements without arguments, several at once."""
+        await self._watched(self._raw.execute(sql), doing)
+
+    async def execute(self, sql: str, *arguments: object, doing: str) -> int:
+        """Run one statement; returns how many rows it touched."""
+        tag = await self._watched(self._raw.execute(sql, *arguments), doing)
+        count = tag.rsplit(" ", 1)[-1]
+        return int(count) if count.isdigit() else 0
+
+    async def fetch(self, sql: str, *arguments: object, doing: str) -> list[asyncpg.Record]:
+        """All rows of a query."""
+        return await self._watched(self._raw.fetch(sql, *arguments), doing)
+
+    async def fetchrow(self, sql: str, *arguments: object, doing: str) -> asyncpg.Record | None:
+        """The first row of a query."""
+        return await self._watched(self._raw.fetchrow(sql, *arguments), doing)
+
+    async def copy_in(
+        self, table: str, columns: Sequence[str], data: Sequence[bytes], *, schema: str, doing: str
+    ) -> None:
+        """COPY binary `data` (its pieces joined) into `schema.table`."""
+        copying = self._raw.copy_to_table(
+            table,
+            source=_chunks(data),
+            columns=list(columns),
+            schema_name=schema,
+            format="binary",
+        )
+        await self._watched(copying, doing)
+
+    async def copy_out(self, query: str, *arguments: object, doing: str) -> bytes:
+        """The rows of a query as CSV with a header; NULL is empty and unquoted, text quoted."""
+        received: list[bytes] = []
+
+        async def take(data: bytes) -> None:
+            received.append(data)
+
+        copying = self._raw.copy_from_query(
+            query, *arguments, output=take, format="csv", header=True, force_quote=True
+        )
+        await self._watched(copying, doing)
+        return b"".join(received)
+
+    async def rollback(self) -> None:
+        """Leave a failed transaction; a connection that can't is torn down."""
+        if self.closed:
+            return
+        try:
+            if self._raw.is_in_transaction():
+                await self.script("ROLLBACK", doing="rolling back")
+        except SinkError:
+            self.terminate()
+
+    async def close(self) -> None:
+        """Close politely, or by force when the server does not answer."""
+        if not self.closed:
+            with suppress(*SESSION_FAULTS, TimeoutError):
+                await self._raw.close(timeout=2.0)
+        self.terminate()
+
+    def terminate(self) -> None:
+        """Tear the transport down at once; the server rolls back what was open."""
+        if not self.closed:
+            self._raw.terminate()
+
+    async def _watched(self, operation: Awaitable[_Result], doing: str) -> _Result:
+        expired = False
+
+        def expire() -> None:
+            nonlocal expired
+            expired = True
+            self.terminate()
+
+        seconds = self._deadline_seconds
+        timer = asyncio.get_running_loop().call_later(seconds, expire)
+        try:
+            async with asyncio.timeout(seconds + _CANCEL_AFTER_SECONDS):
+                return await operation
+        except asyncio.CancelledError:
+            # The protocol is in the middle of something: nothing can be said on it any more.
+            self.terminate()
+            raise
+        except TimeoutError:
+            self.terminate()
+            raise deadline_error(doing, seconds) from None
+        except Exception as error:
+            # Any exception: after its transport was torn down, asyncpg fails in odd ways.
+            if expired:
+                raise deadline_error(doing, seconds) from None
+            if isinstance(error, SESSION_FAULTS):
+                raise statement_error(error, doing) from error
+            raise
+        finally:
+            timer.cancel()
+
+
+async def _chunks(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        view = memoryview(piece)
+        for start in range(0, len(view), COPY_CHUNK_BYTES):
+            yield bytes(view[start : start + COPY_CHUNK_BYTES])

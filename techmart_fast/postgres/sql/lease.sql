@@ -1,0 +1,71 @@
+-- The lease: one run at a time may write.
+--
+-- The holder of epoch E holds the advisory lock (1413827923, E) on its control connection for as
+-- long as that lives, and stamps heartbeat_at from time to time. Lock free: the holder's connection
+-- is gone, it is replaced at once. Lock taken but the heartbeat old: the holder is silent (paused,
+-- cut off), it is replaced as well; the next epoch has another lock. Every batch reads the row FOR
+-- KEY SHARE and compares the epoch, so that a replaced holder can't commit, and a take-over, which
+-- locks it FOR UPDATE, waits for a batch that is being committed.
+
+-- name: look
+-- Who holds the lease? Result: epoch, run_id, acquired_at, and silent (longer than its own limit).
+SELECT epoch, run_id, acquired_at,
+       heartbeat_at + make_interval(secs => lease_seconds) < clock_timestamp() AS silent
+FROM techmart_loader.lease
+WHERE name = 'loader'
+
+-- name: probe
+-- Takes the advisory lock of an epoch if it is free. $1 epoch.
+SELECT pg_try_advisory_lock(1413827923, ($1::bigint % 2147483647)::integer) AS free
+
+-- name: hold
+-- Takes the advisory lock of an epoch that is new, so that nobody else can have it. $1 epoch.
+SELECT pg_advisory_lock(1413827923, ($1::bigint % 2147483647)::integer)
+
+-- name: drop
+-- Gives the advisory lock of an epoch back. $1 epoch.
+SELECT pg_advisory_unlock(1413827923, ($1::bigint % 2147483647)::integer)
+
+-- name: seize
+-- Locks the row against batches of the old holder. $1 the epoch that was looked at; no row: another
+-- run was quicker.
+SELECT epoch FROM techmart_loader.lease WHERE name = 'loader' AND epoch = $1 FOR UPDATE
+
+-- name: patience
+-- How long to wait for a batch of the old holder that is being committed.
+SET LOCAL lock_timeout = '2s'
+
+-- name: evict
+-- Ends the connections of a replaced run that still has a batch open (a paused process, say).
+-- $1 the application name of its connections. Only sessions of the same role can be ended.
+SELECT count(pg_terminate_backend(pid)) AS ended
+FROM pg_stat_activity
+WHERE application_name = $1 AND datname = current_database() AND usename = session_user
+
+-- name: take
+-- Writes the new holder. $1 run_id, $2 lease_seconds. Result: the new epoch.
+UPDATE techmart_loader.lease
+SET epoch = epoch + 1, run_id = $1, lease_seconds = $2, acquired_at = clock_timestamp(),
+    heartbeat_at = clock_timestamp()
+WHERE name = 'loader'
+RETURNING epoch
+
+-- name: end_replaced
+-- Closes the row of a run that was replaced. $1 run_id.
+UPDATE techmart_loader.runs
+SET status = 'failed', ended_at = now(),
+    error = 'The run ended without finishing, and another one took its place.'
+WHERE run_id = $1 AND status = 'running'
+
+-- name: beat
+-- Stamps the heartbeat. $1 epoch. No row: another run took over.
+UPDATE techmart_loader.lease
+SET heartbeat_at = clock_timestamp()
+WHERE name = 'loader' AND epoch = $1
+RETURNING epoch
+
+-- name: give_back
+-- Ends the holding. $1 epoch.
+UPDATE techmart_loader.lease
+SET run_id = NULL, acquired_at = NULL, heartbeat_at = NULL
+WHERE name = 'loader' AND epoch = $1

@@ -1,0 +1,74 @@
+-- Runs, their files and their quality.
+
+-- name: start
+-- $1 run_id, $2 epoch, $3 started_at, $4 contract_name, $5 contract_version, $6 loader_version.
+INSERT INTO techmart_loader.runs
+    (run_id, status, epoch, started_at, contract_name, contract_version, loader_version)
+VALUES ($1, 'running', $2, $3, $4, $5, $6)
+
+-- name: refused
+-- A run that failed before it had the lease. $1 run_id, $2 started_at, $3 contract_name,
+-- $4 contract_version, $5 loader_version, $6 error.
+INSERT INTO techmart_loader.runs
+    (run_id, status, started_at, ended_at, contract_name, contract_version, loader_version, error)
+VALUES ($1, 'failed', $2, clock_timestamp(), $3, $4, $5, $6)
+ON CONFLICT (run_id) DO NOTHING
+
+-- name: finish
+-- $1 run_id, $2 status, $3 feeds, $4 seconds, $5 bytes_read, $6 peak_memory_bytes, $7 error.
+UPDATE techmart_loader.runs
+SET status = $2, feeds = $3::jsonb, seconds = $4, bytes_read = $5, peak_memory_bytes = $6,
+    error = $7, ended_at = clock_timestamp()
+WHERE run_id = $1
+
+-- name: metrics
+-- $1 run_id; $2–$8 parallel arrays: table, dimension, metric, value, threshold, status, details.
+INSERT INTO techmart_loader.data_quality_metrics
+    (run_id, table_name, dimension, metric, check_date, value, threshold, status, details)
+SELECT $1, m.table_name, m.dimension, m.metric, current_date, m.value, m.threshold, m.status,
+       m.details
+FROM unnest($2::text[], $3::text[], $4::text[], $5::double precision[], $6::double precision[],
+            $7::text[], $8::text[])
+     AS m (table_name, dimension, metric, value, threshold, status, details)
+ON CONFLICT (run_id, table_name, dimension, metric) DO UPDATE
+SET value = excluded.value, threshold = excluded.threshold, status = excluded.status,
+    details = excluded.details
+
+-- name: known_files
+-- $1 feed, $2 fingerprints.
+SELECT fingerprint, ordinal
+FROM techmart_loader.files
+WHERE feed = $1 AND fingerprint = ANY ($2::text[])
+
+-- name: next_ordinal
+-- $1 feed. Ordinals start at 1.
+SELECT coalesce(max(ordinal), 0) + 1 AS ordinal FROM techmart_loader.files WHERE feed = $1
+
+-- name: lock_lease
+-- Fences the registration of files like a batch. $1 epoch.
+SELECT epoch FROM techmart_loader.lease WHERE name = 'loader' AND epoch = $1 FOR KEY SHARE
+
+-- name: add_file
+-- $1 feed, $2 fingerprint, $3 ordinal, $4 name, $5 size_bytes, $6 compression, $7 format, $8 run_id.
+INSERT INTO techmart_loader.files
+    (feed, fingerprint, ordinal, name, size_bytes, compression, format, first_run_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: owner_of_ordinal
+-- Which file of a feed has an ordinal? $1 feed, $2 ordinal.
+SELECT name FROM techmart_loader.files WHERE feed = $1 AND ordinal = $2
+
+-- name: progress
+-- How far each lane of a file is committed. $1 feed, $2 fingerprint, $3 contract_version.
+SELECT lane, lanes, end_byte
+FROM techmart_loader.checkpoints
+WHERE feed = $1 AND fingerprint = $2 AND contract_version = $3
+ORDER BY lanes, lane
+
+-- name: recent
+-- The newest runs. $1 limit.
+SELECT run_id, status, started_at, ended_at, seconds, contract_name, contract_version,
+       loader_version, feeds::text AS feeds, bytes_read, peak_memory_bytes, error
+FROM techmart_loader.runs
+ORDER BY started_at DESC
+LIMIT $1

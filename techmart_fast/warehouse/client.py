@@ -1,0 +1,285 @@
+"""The official BigQuery client behind the sink's blocking interface: one for many threads."""
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, BinaryIO, TypeVar
+
+import pyarrow as pa
+import requests.exceptions
+from google.api_core import exceptions as api
+from google.api_core.retry import Retry
+from google.auth import exceptions as auth
+from google.cloud import bigquery
+from google.cloud.bigquery.retry import DEFAULT_RETRY
+
+from techmart_fast.errors import WarehouseError
+from techmart_fast.warehouse.credentials import credentials
+from techmart_fast.warehouse.faults import service_error, unreachable
+from techmart_fast.warehouse.schema import Column
+from techmart_fast.warehouse.service import JobState
+from techmart_fast.warehouse.statements import Statement
+from techmart_fast.warehouse.target import WarehouseTarget
+from techmart_fast.warehouse.wire import from_api, job_state, load_schema, query_parameter
+
+STAGING_DAYS = 7
+"""A staging table lives as long as time travel: long enough to look into a failed load."""
+
+UPLOAD_RETRIES = 2
+"""Of one request of an upload; a failed upload is then sent again as a whole, by its job id."""
+
+_T = TypeVar("_T")
+
+
+def _never(_error: Exception) -> bool:
+    return False
+
+
+_ONCE = Retry(predicate=_never)
+
+
+def connect(target: WarehouseTarget) -> "GoogleService":
+    """Build a client for the target. Nothing is sent.
+
+    Raises:
+        WarehouseAccessError: no credentials, or a key file that can't be used.
+    """
+    options = {"api_endpoint": target.api_endpoint} if target.api_endpoint else None
+    client = bigquery.Client(
+        project=target.project,
+        credentials=credentials(target),
+        location=target.location,
+        client_options=options,
+    )
+    return GoogleService(client, target)
+
+
+class GoogleService:
+    """`Service` over `google.cloud.bigquery.Client`."""
+
+    def __init__(self, client: bigquery.Client, target: WarehouseTarget) -> None:
+        self._client = client
+        self._target = target
+        self._timeout = target.request_timeout_seconds
+        # The client's own retries last ten minutes, which looks like a hang.
+        self._retry: Retry = DEFAULT_RETRY.with_timeout(target.request_timeout_seconds)
+        self._dataset = bigquery.DatasetReference(target.project, target.dataset)
+
+    def tables(self) -> Mapping[str, Mapping[str, str]] | None:
+        """Labels of all tables and views by name; one request, no retries."""
+
+        def listed() -> Mapping[str, Mapping[str, str]] | None:
+            try:
+                tables = self._client.list_tables(
+                    self._dataset, retry=_ONCE, timeout=self._timeout, page_size=1000
+                )
+                return {table.table_id: dict(table.labels) for table in tables}
+            except api.NotFound:
+                return None
+
+        return self._call(f"list the dataset {self._target.dataset}", listed)
+
+    def create_dataset(self) -> None:
+        """Make the dataset, unless it is there."""
+        dataset = bigquery.Dataset(self._dataset)
+        dataset.location = self._target.location
+        dataset.labels = {"app": "techmart"}
+        self._call(
+            f"create the dataset {self._target.dataset}",
+            lambda: self._client.create_dataset(
+                dataset, exists_ok=True, retry=self._retry, timeout=self._timeout
+            ),
+        )
+
+    def column_names(self, table: str) -> frozenset[str]:
+        """Names of a table's columns."""
+        found = self._call(f"describe {table}", lambda: self._get_table(table))
+        return frozenset(field.name for field in found.schema)
+
+    def set_label(self, table: str, name: str, value: str) -> None:
+        """Set one label of a table."""
+
+        def changed() -> None:
+            found = self._get_table(table)
+            found.labels = {**found.labels, name: value}
+            self._client.update_table(found, ["labels"], retry=self._retry, timeout=self._timeout)
+
+        self._call(f"label {table}", changed)
+
+    def create_staging(self, table: str, columns: Sequence[Column]) -> None:
+        """Make a staging table that expires after `STAGING_DAYS`."""
+        staging = bigquery.Table(self._dataset.table(table), schema=load_schema(columns))
+        staging.expires = datetime.datetime.now(datetime.UTC) + datetime.timedelta(
+            days=STAGING_DAYS
+        )
+        staging.labels = {"app": "techmart"}
+        self._call(
+            f"create {table}",
+            lambda: self._client.create_table(
+                staging, exists_ok=True, retry=self._retry, timeout=self._timeout
+            ),
+        )
+
+    def row_count(self, table: str) -> int | None:
+        """Rows by the metadata; None without the table."""
+
+        def counted() -> int | None:
+            try:
+                return int(self._get_table(table).num_rows or 0)
+            except api.NotFound:
+                return None
+
+        return self._call(f"describe {table}", counted)
+
+    def drop_table(self, table: str) -> None:
+        """Drop a table, if it is there."""
+        self._call(
+            f"drop {table}",
+            lambda: self._client.delete_table(
+                self._dataset.table(table),
+                not_found_ok=True,
+                retry=self._retry,
+                timeout=self._timeout,
+            ),
+        )
+
+    def submit_query(
+        self, statement: Statement, *, job_id: str, labels: Mapping[str, str]
+    ) -> JobState:
+        """Submit a statement, or find its job."""
+        config = bigquery.QueryJobConfig(
+            default_dataset=self._dataset,
+            query_parameters=[
+                query_parameter(name, value) for name, value in statement.parameters.items()
+            ],
+            maximum_bytes_billed=self._target.maximum_bytes_billed,
+            labels=dict(labels),
+            use_legacy_sql=False,
+        )
+        return self._submit(
+            f"run {statement.name}",
+            job_id,
+            lambda: self._client.query(
+                statement.sql,
+                job_config=config,
+                job_id=job_id,
+                location=self._target.location,
+                retry=self._retry,
+                job_retry=None,
+                timeout=self._timeout,
+            ),
+        )
+
+    def submit_load(
+        self,
+        data: BinaryIO,
+        *,
+        size_bytes: int,
+        table: str,
+        columns: Sequence[Column],
+        job_id: str,
+        labels: Mapping[str, str],
+    ) -> JobState:
+        """Upload Parquet and submit its load job, or find the job."""
+        parquet = bigquery.ParquetOptions.from_api_repr({"enableListInference": True})
+        config = bigquery.LoadJobConfig(
+            source_format=bigquery.SourceFormat.PARQUET,
+            parquet_options=parquet,
+            schema=load_schema(columns),
+            write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
+            create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
+            labels=dict(labels),
+        )
+        return self._submit(
+            f"load {table}",
+            job_id,
+            lambda: self._client.load_table_from_file(
+                data,
+                self._dataset.table(table),
+                rewind=True,
+                size=size_bytes,
+                num_retries=UPLOAD_RETRIES,
+                job_id=job_id,
+                location=self._target.location,
+                job_config=config,
+                timeout=self._timeout,
+            ),
+        )
+
+    def job(self, job_id: str) -> JobState:
+        """A job's present state."""
+        return job_state(self._call(f"look up the job {job_id}", lambda: self._get_job(job_id)))
+
+    def cancel(self, job_id: str) -> None:
+        """Ask the service to cancel a job."""
+        self._call(
+            f"cancel the job {job_id}",
+            lambda: self._client.cancel_job(
+                job_id, location=self._target.location, retry=self._retry, timeout=self._timeout
+            ),
+        )
+
+    def result(self, job_id: str) -> pa.Table:
+        """The rows of a finished query."""
+
+        def fetched() -> pa.Table:
+            job = self._get_job(job_id)
+            rows = job.result(retry=self._retry, job_retry=None, timeout=self._timeout)
+            return rows.to_arrow(create_bqstorage_client=False)
+
+        return self._call(f"fetch the result of {job_id}", fetched)
+
+    def close(self) -> None:
+        """Close the connections."""
+        close: Callable[[], object] = self._client.close
+        close()
+
+    def _submit(self, doing: str, job_id: str, send: Callable[[], Any]) -> JobState:
+        def submitted() -> JobState:
+            try:
+                return job_state(send())
+            except api.Conflict:
+                # Known to the service: from an earlier run, or accepted though its answer was lost.
+                return job_state(self._get_job(job_id), existed=True)
+
+        return self._call(doing, submitted, job_id=job_id)
+
+    def _get_table(self, table: str) -> bigquery.Table:
+        return self._client.get_table(
+            self._dataset.table(table), retry=self._retry, timeout=self._timeout
+        )
+
+    def _get_job(self, job_id: str) -> Any:  # one of the client's four job classes
+        return self._client.get_job(
+            job_id, location=self._target.location, retry=self._retry, timeout=self._timeout
+        )
+
+    def _call(self, doing: str, request: Callable[[], _T], *, job_id: str | None = None) -> _T:
+        try:
+            return request()
+        except WarehouseError:
+            raise
+        except api.RetryError as error:
+            cause = error.cause
+            if isinstance(cause, api.GoogleAPICallError):
+                raise from_api(cause, doing, job_id) from None
+            raise self._unreachable(cause or error, doing) from None
+        except api.GoogleAPICallError as error:
+            raise from_api(error, doing, job_id) from None
+        except auth.TransportError as error:
+            raise self._unreachable(error, doing) from None
+        except auth.GoogleAuthError as error:
+            raise service_error(
+                reason="authError", message=str(error), doing=doing, job_id=job_id
+            ) from None
+        except (requests.exceptions.RequestException, OSError) as error:
+            raise self._unreachable(error, doing) from None
+
+    def _unreachable(self, error: BaseException, doing: str) -> WarehouseError:
+        endpoint = self._target.api_endpoint or "bigquery.googleapis.com"
+        # The library's text quotes an object's address; the system's words are deep inside it.
+        cause = type(error).__name__
+        text = str(error)
+        for words in ("Connection refused", "Name or service not known", "timed out"):
+            if words.lower() in text.lower():
+                cause = words.lower()
+        return unreachable(endpoint, cause, doing)

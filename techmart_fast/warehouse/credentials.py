@@ -1,0 +1,49 @@
+"""Google credentials for a target: a key file, what the machine has, or none for the stand-in."""
+
+from collections.abc import Callable
+
+import google.auth
+from google.auth import exceptions as auth
+from google.auth.credentials import AnonymousCredentials, Credentials
+from google.oauth2 import service_account
+
+from techmart_fast.errors import WarehouseAccessError
+from techmart_fast.warehouse.faults import first_line
+from techmart_fast.warehouse.target import WarehouseTarget
+
+_SCOPES = ("https://www.googleapis.com/auth/bigquery",)
+
+# The library gives these no types.
+_anonymous: Callable[[], Credentials] = AnonymousCredentials
+_from_file: Callable[..., Credentials] = service_account.Credentials.from_service_account_file
+
+
+def credentials(target: WarehouseTarget) -> Credentials:
+    """The credentials that the target asks for.
+
+    Raises:
+        WarehouseAccessError: there are none, or the key file can't be used.
+    """
+    if target.anonymous:
+        return _anonymous()
+    try:
+        if target.credentials_file is not None:
+            return _from_file(str(target.credentials_file), scopes=_SCOPES)
+        return google.auth.default(scopes=_SCOPES)[0]
+    except OSError as error:
+        raise WarehouseAccessError(
+            f"Can't read the key file {target.credentials_file}: {error.strerror}.",
+            hint="GOOGLE_APPLICATION_CREDENTIALS must name a service account key.",
+        ) from None
+    except ValueError:
+        # The library's message quotes the file.
+        raise WarehouseAccessError(
+            f"The key file {target.credentials_file} is not a service account key.",
+            hint="Download the JSON key of the service account again.",
+        ) from None
+    except auth.GoogleAuthError as error:
+        raise WarehouseAccessError(
+            f"There are no Google credentials here: {first_line(str(error))}.",
+            hint="Run `gcloud auth application-default login`, or name a key file in "
+            "GOOGLE_APPLICATION_CREDENTIALS.",
+        ) from None

@@ -1,0 +1,99 @@
+"""Errors of the service as the project's own: one clear line, what to do, whether to try again."""
+
+import re
+
+from techmart_fast.errors import WarehouseAccessError, WarehouseError
+
+TRANSIENT_REASONS = frozenset(
+    {
+        "backendError",
+        "badGateway",
+        "internalError",
+        "jobBackendError",
+        "jobInternalError",
+        "jobRateLimitExceeded",
+        "rateLimitExceeded",
+        "quotaExceeded",
+        "serviceUnavailable",
+        "stopped",
+        "tableUnavailable",
+        "timeout",
+        "unreachable",
+    }
+)
+"""Reasons after which the same request may succeed later.
+https://cloud.google.com/bigquery/docs/error-messages"""
+
+_RETRY_SOON = TRANSIENT_REASONS - {"quotaExceeded", "stopped", "timeout", "unreachable"}
+_SERIALIZE = "could not serialize access"
+
+_PERMISSION = re.compile(r"bigquery\.[a-z]+\.[A-Za-z]+")
+_ROLES = {
+    "bigquery.jobs.create": "roles/bigquery.jobUser on the project",
+    "bigquery.datasets.create": "roles/bigquery.user on the project (or make the dataset)",
+}
+_DATA_ROLE = "roles/bigquery.dataEditor on the dataset"
+
+_HINTS = {
+    "notFound": "Check BIGQUERY_PROJECT_ID, BIGQUERY_DATASET_ID and BIGQUERY_LOCATION.",
+    "bytesBilledLimitExceeded": "Raise BIGQUERY_MAXIMUM_BYTES_BILLED if that cost is meant.",
+    "quotaExceeded": "A quota of the project is used up; run again later, or ask for more.",
+    "rateLimitExceeded": "Too many requests at once; run again.",
+    "jobRateLimitExceeded": "Too many jobs at once; run again.",
+    "notImplemented": "The stand-in does not do this; BigQuery may.",
+}
+
+_LINE_CHARACTERS = 300
+
+
+def service_error(
+    *, reason: str, message: str, doing: str, job_id: str | None = None
+) -> WarehouseError:
+    """The error for a reason word and message of the service. `doing` completes "can't …"."""
+    line = first_line(message)
+    what = f"BigQuery can't {doing}: {line} ({reason or 'no reason given'})."
+    if reason in {"accessDenied", "authError", "required", "billingNotEnabled"}:
+        return WarehouseAccessError(
+            what, hint=_access_hint(reason, message), reason=reason, job_id=job_id
+        )
+    transient = reason in TRANSIENT_REASONS or _SERIALIZE in message.lower()
+    return WarehouseError(
+        what, hint=_hint(reason, message), transient=transient, reason=reason, job_id=job_id
+    )
+
+
+def retry_soon(error: WarehouseError) -> bool:
+    """Whether the same statement may be submitted again within the same call."""
+    return error.reason in _RETRY_SOON or _SERIALIZE in str(error).lower()
+
+
+def unreachable(endpoint: str, cause: str, doing: str) -> WarehouseError:
+    """The endpoint does not answer."""
+    return WarehouseError(
+        f"BigQuery can't {doing}: {endpoint} does not answer ({first_line(cause)}).",
+        hint="Check the network and the endpoint, then run again: nothing is lost.",
+        transient=True,
+        reason="unreachable",
+    )
+
+
+def first_line(text: str) -> str:
+    """The first line of a message, of bounded length, without its full stop."""
+    line = text.strip().partition("\n")[0].strip()
+    return line[:_LINE_CHARACTERS].rstrip(".") or "no message"
+
+
+def _access_hint(reason: str, message: str) -> str:
+    if reason == "billingNotEnabled":
+        return "Enable billing for the project."
+    if permission := _PERMISSION.search(message):
+        role = _ROLES.get(permission[0], _DATA_ROLE)
+        return f"Grant the account {role} ({permission[0]})."
+    return f"Grant the account roles/bigquery.jobUser on the project and {_DATA_ROLE}."
+
+
+def _hint(reason: str, message: str) -> str:
+    if reason == "notFound" and "location" in message.lower():
+        return "Set BIGQUERY_LOCATION to the location of the dataset."
+    otherwise = "Run again: nothing is lost." if reason in TRANSIENT_REASONS else ""
+    return _HINTS.get(reason, otherwise)

@@ -1,0 +1,232 @@
+"""Runs the blocking client from asyncio: its own threads, polling, deadlines, cancellation.
+
+The client's calls block, so they run in a small thread pool that nothing else uses. Waiting for a
+job does not hold a thread: the job is asked for at growing intervals, with `asyncio.sleep` between.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import BinaryIO, Protocol, TypeVar
+from uuid import uuid4
+
+import pyarrow as pa
+
+from techmart_fast.errors import WarehouseError
+from techmart_fast.warehouse.faults import retry_soon, service_error
+from techmart_fast.warehouse.groups import JobCost
+from techmart_fast.warehouse.schema import Column
+from techmart_fast.warehouse.service import Connect, JobState, Service
+from techmart_fast.warehouse.statements import Statement
+from techmart_fast.warehouse.target import WarehouseTarget
+
+FIRST_POLL_SECONDS = 0.004
+"""The stand-in answers in milliseconds; the service takes a second, and 1.6^n is there by then."""
+
+POLL_GROWTH = 1.6
+LONGEST_POLL_SECONDS = 2.0
+
+ATTEMPTS = 4
+"""Of one statement that fails for a passing reason; all statements here are repeatable."""
+
+FIRST_RETRY_SECONDS = 1.0
+
+_T = TypeVar("_T")
+
+
+class Clock(Protocol):
+    """Time as the waits here see it."""
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class SystemClock:
+    """The machine's time."""
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait without holding a thread."""
+        await asyncio.sleep(seconds)
+
+
+class Jobs:
+    """Submits jobs and waits for them. `start` first, `stop` last."""
+
+    def __init__(
+        self,
+        target: WarehouseTarget,
+        *,
+        threads: int,
+        connect: Connect,
+        clock: Clock,
+    ) -> None:
+        self._target = target
+        self._connect = connect
+        self._clock = clock
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="warehouse")
+        self._service: asyncio.Future[Service] | None = None
+        self.cost = JobCost()
+
+    def __repr__(self) -> str:
+        return f"<Jobs of {self._target.project}.{self._target.dataset}, {self.cost.jobs} done>"
+
+    def start(self) -> None:
+        """Begin to import and build the client, in a thread."""
+        loop = asyncio.get_running_loop()
+        self._service = loop.run_in_executor(self._executor, self._connect, self._target)
+
+    async def stop(self) -> None:
+        """Wait for the requests under way and close the client."""
+        future, self._service = self._service, None
+        loop = asyncio.get_running_loop()
+        try:
+            if future is not None:
+                try:
+                    service = await future
+                except (WarehouseError, asyncio.CancelledError):
+                    return  # told to whoever used it; there is nothing to close
+                await loop.run_in_executor(self._executor, service.close)
+        finally:
+            await loop.run_in_executor(None, self._executor.shutdown)
+
+    async def call(self, request: Callable[[Service], _T]) -> _T:
+        """Run one blocking request in a thread.
+
+        Raises:
+            WarehouseError: as the service does.
+        """
+        if self._service is None:
+            raise RuntimeError("the warehouse sink is used outside its context")
+        service = await asyncio.shield(self._service)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, request, service)
+
+    async def run(
+        self, statement: Statement, *, labels: Mapping[str, str] | None = None
+    ) -> JobState:
+        """Run a statement to its end, again if it fails for a passing reason.
+
+        Raises:
+            WarehouseError: it failed, or did not end within `job_timeout_seconds`.
+        """
+        labels = {"app": "techmart", "step": statement.step, "subject": statement.subject}
+        delay, attempt = FIRST_RETRY_SECONDS, 1
+        while True:
+            job_id = f"techmart_{statement.step}_{statement.subject}_{uuid4().hex}"
+
+            def submit(service: Service, job_id: str = job_id) -> JobState:
+                return service.submit_query(statement, job_id=job_id, labels=labels)
+
+            try:
+                state = await self._finish(submit, job_id, doing=f"run {statement.name}")
+            except WarehouseError as error:
+                if attempt == ATTEMPTS or not retry_soon(error):
+                    raise
+            else:
+                return state
+            await self._clock.sleep(delay)
+            delay, attempt = delay * 2, attempt + 1
+
+    async def table(self, statement: Statement) -> pa.Table:
+        """The rows of a query.
+
+        Raises:
+            WarehouseError: as `run`.
+        """
+        state = await self.run(statement)
+        return await self.call(lambda service: service.result(state.job_id))
+
+    async def load(
+        self,
+        data: BinaryIO,
+        *,
+        size_bytes: int,
+        table: str,
+        columns: Sequence[Column],
+        job_id: str,
+        labels: Mapping[str, str],
+    ) -> JobState:
+        """Upload Parquet and see its load job to its end. A job that exists is only waited for.
+
+        An upload that fails for a passing reason is sent again under the same id: if the service
+        took it the first time, the job is found. `existed` then says so.
+
+        Raises:
+            WarehouseError: the job failed (`job_id` is set), or the service did.
+        """
+        delay, attempt = FIRST_RETRY_SECONDS, 1
+        while True:
+
+            def submit(service: Service) -> JobState:
+                return service.submit_load(
+                    data,
+                    size_bytes=size_bytes,
+                    table=table,
+                    columns=columns,
+                    job_id=job_id,
+                    labels=labels,
+                )
+
+            try:
+                return await self._finish(submit, job_id, doing=f"load {table}")
+            except WarehouseError as error:
+                # With a job id it is the job that failed: its id is used up.
+                if attempt == ATTEMPTS or error.job_id is not None or not retry_soon(error):
+                    raise
+            await self._clock.sleep(delay)
+            delay, attempt = delay * 2, attempt + 1
+
+    async def _finish(
+        self, submit: Callable[[Service], JobState], job_id: str, *, doing: str
+    ) -> JobState:
+        deadline = self._clock.monotonic() + self._target.job_timeout_seconds
+        try:
+            state = first = await self.call(submit)
+            delay = FIRST_POLL_SECONDS
+            while not state.done:
+                if self._clock.monotonic() >= deadline:
+                    await self._cancel(job_id)
+                    raise service_error(
+                        reason="timeout",
+                        message=f"no end after {self._target.job_timeout_seconds:g} s",
+                        doing=doing,
+                        job_id=job_id,
+                    )
+                await self._clock.sleep(delay)
+                delay = min(delay * POLL_GROWTH, LONGEST_POLL_SECONDS)
+                state = await self.call(lambda service: service.job(job_id))
+        except asyncio.CancelledError:
+            # A job goes on without its caller: it has to be told.
+            await asyncio.shield(self._cancel(job_id))
+            raise
+        if state.fault is not None:
+            raise service_error(
+                reason=state.fault.reason,
+                message=state.fault.message,
+                doing=doing,
+                job_id=job_id,
+            )
+        if not first.existed:
+            self.cost += JobCost(
+                jobs=1,
+                bytes_processed=state.bytes_processed,
+                bytes_billed=state.bytes_billed,
+                bytes_loaded=state.bytes_loaded,
+            )
+        return replace(state, existed=first.existed)
+
+    async def _cancel(self, job_id: str) -> None:
+        try:
+            await self.call(lambda service: service.cancel(job_id))
+        except WarehouseError:
+            # It may never have arrived, or be done. Either way a rerun finds out by its id.
+            return

@@ -1,0 +1,259 @@
+"""The warehouse as the pipeline sees it: an async resource with one method per step."""
+
+import asyncio
+import importlib
+import time
+from collections.abc import Mapping, Sequence
+from datetime import date
+from types import TracebackType
+from typing import Self, cast
+
+import pyarrow as pa
+
+from techmart_fast.contract.model import AnalyticsRules
+from techmart_fast.warehouse.faults import service_error
+from techmart_fast.warehouse.groups import (
+    Ensured,
+    JobCost,
+    LoadedPart,
+    LoadGroup,
+    LoadPart,
+    MergedGroup,
+    Refreshed,
+)
+from techmart_fast.warehouse.jobs import Clock, Jobs, SystemClock
+from techmart_fast.warehouse.periods import MAX_PARTITIONS, chunks
+from techmart_fast.warehouse.reports import ReportKind, report_statement, typed_report
+from techmart_fast.warehouse.rollups import RULES_LABEL, Rollups, rules_digest
+from techmart_fast.warehouse.runs import MetricRow, RunRow, run_statements
+from techmart_fast.warehouse.schema import VERSION_LABEL, Relation, declared
+from techmart_fast.warehouse.service import Connect, Service
+from techmart_fast.warehouse.staging import Staging
+from techmart_fast.warehouse.statements import Scalar, Statement, statement
+from techmart_fast.warehouse.target import WarehouseTarget
+
+_FINANCIALS = "financial_reports"
+
+
+def connect_google(target: WarehouseTarget) -> Service:
+    """Build the official client. Importing it takes half a second, so this runs in a thread."""
+    module = importlib.import_module("techmart_fast.warehouse.client")
+    return cast("Service", module.connect(target))
+
+
+class WarehouseSink:
+    """BigQuery (or the stand-in) behind its official client.
+
+    An async context manager: entering starts a bounded thread pool of its own and imports and
+    builds the client there (0.6 s; it overlaps with whatever the caller does meanwhile); nothing is
+    sent until the first call. Leaving waits for the requests under way, each bounded by
+    `request_timeout_seconds`. Every method may be called concurrently and repeated after any
+    failure; a cancelled call cancels its job in the warehouse.
+
+    Every method raises:
+        WarehouseAccessError: credentials, project, dataset or a permission (the role is named).
+        WarehouseError: anything else; `transient` says whether the same call may succeed later.
+    """
+
+    def __init__(
+        self,
+        target: WarehouseTarget,
+        *,
+        threads: int = 6,
+        connect: Connect = connect_google,
+        clock: Clock | None = None,
+    ) -> None:
+        """Remember where the warehouse is. `connect` and `clock` are there to be replaced."""
+        self._target = target
+        self._jobs = Jobs(target, threads=threads, connect=connect, clock=clock or SystemClock())
+        self._staging = Staging(self._jobs)
+        self._rollups = Rollups(self._jobs)
+        self._labels: Mapping[str, Mapping[str, str]] = {}
+
+    def __repr__(self) -> str:
+        return f"<WarehouseSink {self._target.project}.{self._target.dataset}>"
+
+    async def __aenter__(self) -> Self:
+        self._jobs.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._jobs.stop()
+
+    @property
+    def cost(self) -> JobCost:
+        """What all jobs of this sink took so far."""
+        return self._jobs.cost
+
+    async def ensure(self) -> Ensured:
+        """Make the dataset, tables and views that are missing; add new nullable columns.
+
+        One request when nothing is missing. It is also the probe: an endpoint that does not answer
+        is an error at once, not after the client's ten minutes of retries.
+        """
+        found = await self._jobs.call(lambda service: service.tables())
+        if found is None:
+            await self._jobs.call(lambda service: service.create_dataset())
+            found = {}
+        self._labels = found
+        created = [one for name, one in declared().items() if name not in found]
+        older = [
+            one
+            for name, one in declared().items()
+            if name in found and int(found[name].get(VERSION_LABEL, "0")) < one.version
+        ]
+        changed = [*created, *older]
+        for views in (False, True):  # a view needs its tables
+            await asyncio.gather(
+                *(self._bring(one, one in created) for one in changed if one.is_view is views)
+            )
+        return Ensured(
+            created=tuple(one.name for one in created), migrated=tuple(one.name for one in older)
+        )
+
+    async def load(self, part: LoadPart) -> LoadedPart:
+        """Append a part's rows to its group's staging table, by one load job.
+
+        A part that was loaded before is found by its job id and verified, not loaded again. Parts
+        of one group may be loaded at the same time.
+
+        Raises:
+            SpoolError: a member is gone or is not what was written.
+            WarehouseError: with reason `jobFailed`: this attempt's job failed for good; store the
+                group with the next `attempt` and load all its parts again.
+        """
+        return await self._staging.load(part)
+
+    async def merge(self, group: LoadGroup) -> MergedGroup:
+        """Merge a sealed group: newest position per id, written only if newer than what is there.
+
+        Raises:
+            WarehouseError: with reason `stagingRows`: the staging table does not hold exactly the
+                group's rows (expired, or not all parts loaded); go on with the next `attempt`.
+        """
+        started = time.monotonic()
+        await self._staging.check(group)
+        written = 0
+        for merging in merge_statements(group):
+            written += (await self._jobs.run(merging)).rows
+        return MergedGroup(
+            group_id=group.group_id,
+            table=group.table,
+            rows=group.rows,
+            written=written,
+            seconds=time.monotonic() - started,
+        )
+
+    async def refresh(
+        self, groups: Sequence[LoadGroup], rules: AnalyticsRules, *, everything: bool = False
+    ) -> Refreshed:
+        """Recompute partials and rollups touched by merged groups (their staging tables are read).
+
+        Pass all merged groups of a run at once, and their dimensions' groups with them. Without
+        groups nothing is sent, unless the contract's analytics parameters are others than those of
+        the last refresh: then all periods, users and products are recomputed. `everything` also
+        recomputes the partials of all days.
+        """
+        digest = rules_digest(rules)
+        other_rules = self._labels.get(_FINANCIALS, {}).get(RULES_LABEL) != digest
+        if not groups and not everything and not other_rules:
+            return Refreshed(as_of=None, dates=0, days=0, periods=0, seconds=0.0)
+        refreshed = await self._rollups.refresh(
+            groups, rules, everything=everything, all_periods=everything or other_rules
+        )
+        if other_rules:
+            await self._jobs.call(
+                lambda service: service.set_label(_FINANCIALS, RULES_LABEL, digest)
+            )
+            self._labels = {
+                **self._labels,
+                _FINANCIALS: {**self._labels.get(_FINANCIALS, {}), RULES_LABEL: digest},
+            }
+        return refreshed
+
+    async def discard(self, groups: Sequence[LoadGroup]) -> None:
+        """Drop the staging tables of published groups (they would expire by themselves)."""
+        await asyncio.gather(*(self._staging.drop(group) for group in groups))
+
+    async def record_run(self, run: RunRow, metrics: Sequence[MetricRow]) -> None:
+        """Write a run and its quality metrics, replacing what was written of the same run."""
+        await asyncio.gather(*(self._jobs.run(one) for one in run_statements(run, metrics)))
+
+    async def report(
+        self,
+        kind: ReportKind,
+        *,
+        limit: int | None = None,
+        since: date | None = None,
+        until: date | None = None,
+        report_type: str | None = None,
+    ) -> pa.Table:
+        """A standard report with the domain's columns, in their order.
+
+        `since` and `until` (inclusive) bound the day of `daily-sales` and the period's start of
+        `financials`; `report_type` picks one length of period. `daily-sales` and `financials` come
+        in order of time (with `limit`: the newest), `users` by total_spent, `products` by
+        total_revenue, highest first, ties by id. Types are the declared ones (money: decimal128).
+        """
+        query = report_statement(
+            kind, limit=limit, since=since, until=until, report_type=report_type
+        )
+        return typed_report(kind, await self._jobs.table(query))
+
+    async def daily_sums(self, *, since: date | None = None, until: date | None = None) -> pa.Table:
+        """Rows and Σ amount_usd of the facts by day, from the facts themselves.
+
+        Columns `transaction_date`, `transactions` (int64), `amount_usd` (decimal128), by day.
+        """
+        return await self._jobs.table(
+            statement(
+                "queries/daily_sums",
+                parameters={
+                    "since": Scalar("DATE", since or date.min),
+                    "until": Scalar("DATE", until or date.max),
+                },
+            )
+        )
+
+    async def _bring(self, relation: Relation, missing: bool) -> None:
+        if missing or relation.is_view:
+            await self._define(relation, relation.create(self._target.dataset))
+            return
+        present = await self._jobs.call(lambda service: service.column_names(relation.name))
+        try:
+            adding = relation.add_columns(present)
+        except ValueError as error:
+            raise service_error(
+                reason="invalid",
+                message=f"{error}; the table is not one of this project",
+                doing=f"migrate {relation.name}",
+            ) from None
+        if adding is not None:
+            await self._define(relation, adding)
+        await self._jobs.call(
+            lambda service: service.set_label(relation.name, VERSION_LABEL, str(relation.version))
+        )
+
+    async def _define(self, relation: Relation, sql: str) -> None:
+        await self._jobs.run(Statement(name=f"ddl/{relation.name}", sql=sql))
+
+
+def merge_statements(group: LoadGroup) -> list[Statement]:
+    """The MERGE of a group: one statement, unless it spans too many partitions for one job."""
+    dates = group.dates
+    pieces: list[Sequence[date] | None] = [None]
+    if len(dates) > MAX_PARTITIONS:
+        pieces = list(chunks(dates))
+    return [
+        statement(
+            f"merge/{group.table.value}",
+            literal_dates={"dates": dates, "new_dates": piece},
+            tables={f"staging_{group.table.value}": group.staging_table},
+        )
+        for piece in pieces
+    ]

@@ -1,0 +1,39 @@
+-- partial_products for the days in @dates: completed orders, their revenue and refunded orders by
+-- product. Transactions without a product are not here.
+--
+-- A key that lost its orders stays, with zeros, for the same reason as in partial_users.
+MERGE partial_products AS T
+USING (
+  SELECT
+    transaction_date, product_id,
+    SUM(orders) AS orders,
+    SUM(revenue) AS revenue,
+    SUM(refunded_orders) AS refunded_orders
+  FROM (
+    SELECT
+      transaction_date, product_id,
+      IF(status = 'completed', 1, 0) AS orders,
+      IF(status = 'completed', amount_usd, NUMERIC '0') AS revenue,
+      IF(status = 'refunded', 1, 0) AS refunded_orders
+    FROM transactions
+    WHERE transaction_date IN UNNEST(@dates)
+      AND status IN ('completed', 'refunded')
+      AND product_id IS NOT NULL
+    UNION ALL
+    SELECT transaction_date, product_id, 0, NUMERIC '0', 0
+    FROM partial_products
+    WHERE transaction_date IN UNNEST(@dates)
+  )
+  GROUP BY transaction_date, product_id
+) AS S
+ON T.transaction_date IN UNNEST(@dates)
+  AND T.transaction_date = S.transaction_date
+  AND T.product_id = S.product_id
+WHEN MATCHED AND (
+  T.orders != S.orders OR T.revenue != S.revenue OR T.refunded_orders != S.refunded_orders
+) THEN UPDATE SET
+  orders = S.orders,
+  revenue = S.revenue,
+  refunded_orders = S.refunded_orders
+WHEN NOT MATCHED THEN INSERT (transaction_date, product_id, orders, revenue, refunded_orders)
+VALUES (S.transaction_date, S.product_id, S.orders, S.revenue, S.refunded_orders)

@@ -1,0 +1,27 @@
+-- partial_users for the days in @dates: completed orders and their revenue by user.
+--
+-- A key that lost its orders stays, with zeros. So "the users of the touched days" always names both
+-- who has orders there now and who had them before, however often a refresh is interrupted and
+-- repeated.
+MERGE partial_users AS T
+USING (
+  SELECT transaction_date, user_id, SUM(orders) AS orders, SUM(revenue) AS revenue
+  FROM (
+    SELECT transaction_date, user_id, 1 AS orders, amount_usd AS revenue
+    FROM transactions
+    WHERE transaction_date IN UNNEST(@dates) AND status = 'completed'
+    UNION ALL
+    SELECT transaction_date, user_id, 0, NUMERIC '0'
+    FROM partial_users
+    WHERE transaction_date IN UNNEST(@dates)
+  )
+  GROUP BY transaction_date, user_id
+) AS S
+ON T.transaction_date IN UNNEST(@dates)
+  AND T.transaction_date = S.transaction_date
+  AND T.user_id = S.user_id
+WHEN MATCHED AND (T.orders != S.orders OR T.revenue != S.revenue) THEN UPDATE SET
+  orders = S.orders,
+  revenue = S.revenue
+WHEN NOT MATCHED THEN INSERT (transaction_date, user_id, orders, revenue)
+VALUES (S.transaction_date, S.user_id, S.orders, S.revenue)

@@ -1,0 +1,113 @@
+"""Loads the parts of a group into its staging table: one job a part, bytes and rows verified."""
+
+import asyncio
+import io
+import time
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from techmart_fast.errors import WarehouseError
+from techmart_fast.warehouse.faults import service_error
+from techmart_fast.warehouse.groups import LoadedPart, LoadGroup, LoadPart
+from techmart_fast.warehouse.jobs import Jobs
+from techmart_fast.warehouse.schema import declared
+from techmart_fast.warehouse.spool import LOAD_SCHEMAS, parquet_writer, spooled_bytes
+
+JOB_FAILED = "jobFailed"
+STAGING_ROWS = "stagingRows"
+
+
+class Staging:
+    """The staging tables of this process's groups."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+        self._made: set[str] = set()
+        self._making = asyncio.Lock()
+
+    async def load(self, part: LoadPart) -> LoadedPart:
+        """Load one part; see `WarehouseSink.load`."""
+        started = time.monotonic()
+        await self._make(part)
+        data = await asyncio.to_thread(packed, part)
+        try:
+            state = await self._jobs.load(
+                data,
+                size_bytes=data.getbuffer().nbytes,
+                table=part.staging_table,
+                columns=declared()[part.table].columns,
+                job_id=part.job_id,
+                labels={"app": "techmart", "step": "load", "subject": part.table.value},
+            )
+        except WarehouseError as error:
+            if error.job_id is None:
+                raise
+            raise WarehouseError(
+                str(error.args[0]),
+                hint="The next attempt loads the group again.",
+                transient=error.transient,
+                reason=JOB_FAILED,
+                job_id=error.job_id,
+            ) from error
+        if state.rows != part.rows:
+            raise service_error(
+                reason=JOB_FAILED,
+                message=f"the job wrote {state.rows} of {part.rows} rows",
+                doing=f"load {part.staging_table}",
+                job_id=part.job_id,
+            )
+        return LoadedPart(
+            job_id=part.job_id,
+            rows=state.rows,
+            repeated=state.existed,
+            seconds=time.monotonic() - started,
+        )
+
+    async def check(self, group: LoadGroup) -> None:
+        """Make sure that the staging table holds exactly the group's rows.
+
+        Raises:
+            WarehouseError: it does not (`STAGING_ROWS`).
+        """
+        rows = await self._jobs.call(lambda service: service.row_count(group.staging_table))
+        if rows != group.rows:
+            found = "is gone" if rows is None else f"holds {rows} rows"
+            raise WarehouseError(
+                f"The staging table {group.staging_table} {found}, not the group's {group.rows}.",
+                hint="The next attempt loads the group again.",
+                transient=True,
+                reason=STAGING_ROWS,
+            )
+
+    async def drop(self, group: LoadGroup) -> None:
+        """Drop the group's staging table, if it is there."""
+        self._made.discard(group.staging_table)
+        await self._jobs.call(lambda service: service.drop_table(group.staging_table))
+
+    async def _make(self, part: LoadPart) -> None:
+        columns = declared()[part.table].columns
+        async with self._making:
+            if part.staging_table not in self._made:
+                await self._jobs.call(
+                    lambda service: service.create_staging(part.staging_table, columns)
+                )
+                self._made.add(part.staging_table)
+
+
+def packed(part: LoadPart) -> io.BytesIO:
+    """The Parquet that a part's load job carries: its one member as it is, or all members as one.
+
+    Raises:
+        SpoolError: a member is gone or is not what was written.
+    """
+    if len(part.members) == 1:
+        return io.BytesIO(spooled_bytes(part.members[0]))
+    packed_bytes = io.BytesIO()
+    schema = LOAD_SCHEMAS[part.table]
+    with parquet_writer(packed_bytes, schema) as writer:
+        # One member at a time: the whole part as Arrow would be several times its Parquet.
+        for member in part.members:
+            writer.write_table(pq.read_table(pa.BufferReader(spooled_bytes(member))))
+    packed_bytes.seek(0)
+    return packed_bytes

@@ -1,0 +1,142 @@
+"""The SQL statements: read from `sql/`, with literal dates and table names put in.
+
+A file is valid SQL as it stands. Three things are replaced before it is sent, never a value of a
+record: `column IN UNNEST(@name)` for the names in `literal_dates` becomes a predicate of literals
+(only these prune partitions in a MERGE), and the placeholder tables (`staging_…`, `changed_users`,
+`changed_products`) become the tables of a load group.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from importlib.resources import files
+
+Value = str | int | bool | Decimal | date | datetime | None
+
+_DATES = re.compile(r"([A-Za-z_.]+)\s+IN\s+UNNEST\(@(\w+)\)")
+_PARAMETER = re.compile(r"@(\w+)")
+_COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A query parameter of one value. `kind` is a BigQuery type, e.g. `NUMERIC`."""
+
+    kind: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """A query parameter of several values of one type."""
+
+    kind: str
+    values: Sequence[Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A query parameter of several rows: an array of structs. Every row has the same columns."""
+
+    columns: Mapping[str, str]
+    rows: Sequence[Mapping[str, Value]]
+
+
+Parameter = Scalar | Array | Rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """SQL that is ready to send. `name` is the file's, `step` and `table` label the job."""
+
+    name: str
+    sql: str
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+
+    @property
+    def step(self) -> str:
+        """The folder of the file: merge, partials, rollups or queries."""
+        return self.name.partition("/")[0]
+
+    @property
+    def subject(self) -> str:
+        """The file itself, which is named after what it fills or answers."""
+        return self.name.partition("/")[2]
+
+
+@cache
+def sql_text(name: str) -> str:
+    """The text of `sql/<name>.sql` without its comment lines."""
+    path = files(__package__).joinpath("sql", *f"{name}.sql".split("/"))
+    return _COMMENT.sub("", path.read_text(encoding="utf-8")).strip()
+
+
+def statement(
+    name: str,
+    *,
+    literal_dates: Mapping[str, Collection[date] | None] | None = None,
+    tables: Mapping[str, str] | None = None,
+    parameters: Mapping[str, Parameter] | None = None,
+) -> Statement:
+    """Make a statement from its file.
+
+    `literal_dates` maps a parameter's name to its days, or to None for "any day" (TRUE). A name in
+    it that is also used elsewhere than behind IN stays a parameter there, with the same days.
+    `parameters` that the statement does not use are left out.
+
+    Raises:
+        KeyError: the statement uses a parameter that was not given.
+    """
+    dates = dict(literal_dates or {})
+
+    def literal(match: re.Match[str]) -> str:
+        column, parameter = match.groups()
+        return match[0] if parameter not in dates else date_predicate(column, dates[parameter])
+
+    sql = _DATES.sub(literal, sql_text(name))
+    for placeholder, table in (tables or {}).items():
+        # A column may be qualified with the placeholder: alias the table to it.
+        sql = re.sub(rf"\b(FROM|JOIN) {placeholder}\b(?! AS)", rf"\1 {table} AS {placeholder}", sql)
+    given: dict[str, Parameter] = {
+        parameter: Array("DATE", sorted(days))
+        for parameter, days in dates.items()
+        if days is not None
+    }
+    given.update(parameters or {})
+    used = dict.fromkeys(_PARAMETER.findall(sql))
+    return Statement(name=name, sql=sql, parameters={key: given[key] for key in used})
+
+
+def date_predicate(column: str, days: Collection[date] | None) -> str:
+    """A predicate of literals that is true for the given days of `column`; TRUE for None.
+
+    Runs of three or more consecutive days become BETWEEN, to keep the statement short.
+    """
+    if days is None:
+        return "TRUE"
+    if not days:
+        return "FALSE"
+    singles: list[str] = []
+    terms: list[str] = []
+    for first, last in _runs(days):
+        if (last - first).days < 2:
+            singles.extend(f"DATE '{day}'" for day in sorted({first, last}))
+        else:
+            terms.append(f"{column} BETWEEN DATE '{first}' AND DATE '{last}'")
+    if singles:
+        terms.append(f"{column} IN ({', '.join(singles)})")
+    return terms[0] if len(terms) == 1 else f"({' OR '.join(terms)})"
+
+
+def _runs(days: Collection[date]) -> Iterator[tuple[date, date]]:
+    ordered = sorted(set(days))
+    first = last = ordered[0]
+    for day in ordered[1:]:
+        if day - last > timedelta(days=1):
+            yield first, last
+            first = day
+        last = day
+    yield first, last

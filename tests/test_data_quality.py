@@ -1,0 +1,162 @@
+"""Data quality end to end: scores, verdicts, quarantine with its place, repairs, unknown fields.
+
+Runnable alone: `python tests/test_data_quality.py`.
+"""
+
+import json
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from techmart_fast.api import DataSources
+from techmart_fast.contract import parse_contract
+from techmart_fast.dev import ShopSpec, generate
+from techmart_fast.errors import ExitCode
+from techmart_fast.pipeline.sinks import open_sinks
+from techmart_fast.postgres import QuarantineFilter
+from techmart_fast.quality import QualityStatus
+from techmart_fast.reasons import REASONS
+from techmart_fast.records import Feed
+from techmart_fast.results import RunStatus
+from tests.shops import Shop
+
+_USERS = "user_id,email,registration_date,country,age_group,customer_tier\n"
+
+
+def _transaction(number: int, **changes: object) -> dict[str, object]:
+    return {
+        "transaction_id": f"t{number}",
+        "user_id": "u1",
+        "product_id": "p1",
+        "amount": 10,
+        "currency": "USD",
+        "timestamp": "2025-03-01T10:00:00Z",
+        "payment_method": "paypal",
+        "status": "completed",
+        **changes,
+    }
+
+
+@pytest.fixture
+def feeds(tmp_path: Path) -> DataSources:
+    (tmp_path / "users.csv").write_text(_USERS + "u1,ann@example.com,2024-01-01, de,,\n")
+    (tmp_path / "products.json").write_text('[{"product_id": "p1", "name": "Lamp", "price": 5}]')
+    lines = [
+        json.dumps(_transaction(1)),
+        json.dumps(_transaction(2, status=" Completed", channel="web")),
+        json.dumps(_transaction(3, amount="ten")),
+        '{"transaction_id": "t4", "user_id": ',
+        json.dumps(_transaction(5, user_id="nobody")),
+        json.dumps(_transaction(1)),
+        json.dumps(_transaction(6, currency=None)),
+        json.dumps(_transaction(7, amount=900, payment_method="apple_pay")),
+    ]
+    (tmp_path / "transactions.ndjson").write_text("\n".join(lines) + "\n")
+    return DataSources(
+        users=(str(tmp_path / "users.csv"),),
+        products=(str(tmp_path / "products.json"),),
+        transactions=(str(tmp_path / "transactions.ndjson"),),
+    )
+
+
+async def test_scores_follow_the_counts_and_a_fail_sets_the_exit_code_but_loses_nothing(
+    shop: Shop, feeds: DataSources
+) -> None:
+    result = await shop.run(feeds)
+    counts = result.feeds[Feed.TRANSACTIONS]
+    assert (counts.read, counts.loaded, counts.rejected) == (8, 3, 3)
+    assert (counts.held, counts.duplicate) == (1, 1)
+    assert counts.rejected_by_reason == {
+        "not_a_number": 1,
+        "invalid_json": 1,
+        "missing_field": 1,
+    }
+    scores = {
+        name: quality.value for name, quality in result.quality_by_feed[Feed.TRANSACTIONS].items()
+    }
+    assert scores == {
+        "completeness": Decimal("0.9821"),  # 55 of 56: seven decoded records, eight fields
+        "accuracy": Decimal("0.8750"),  # one wrong value in eight
+        "consistency": Decimal("0.7500"),  # one held beside three loaded
+        "validity": Decimal("0.6667"),  # one of three has a rule flag
+        "uniqueness": Decimal("0.8750"),
+        "timeliness": None,
+    }
+    assert result.status is RunStatus.COMPLETED
+    assert result.verdict is QualityStatus.FAIL
+    assert result.exit_code is ExitCode.QUALITY_FAIL
+    (stored,) = await shop.rows("SELECT count(*) FROM transactions")
+    assert stored["count"] == 3
+
+
+async def test_scores_and_the_run_are_stored_in_both_sinks(shop: Shop, feeds: DataSources) -> None:
+    result = await shop.run(feeds)
+    metrics = await shop.rows(
+        "SELECT * FROM techmart_loader.data_quality_metrics WHERE dimension = 'accuracy'"
+    )
+    stored = {row["table_name"]: row["value"] for row in metrics}
+    assert float(str(stored["transactions"])) == 0.875
+    assert set(stored) == {"all", "users", "products", "transactions"}
+    async with open_sinks(shop.settings, postgres=False) as sinks:
+        runs = await sinks.warehouse.runs()
+    (run,) = runs.to_pylist()
+    assert run["run_id"] == str(result.run_id)
+    assert run["status"] == "completed"
+    assert (run["records_read"], run["records_rejected"]) == (10, 3)
+
+
+async def test_repairs_and_unknown_fields_are_reported_and_reject_nothing(
+    shop: Shop, feeds: DataSources
+) -> None:
+    result = await shop.run(feeds)
+    assert result.feeds[Feed.USERS].repaired == 1
+    assert result.feeds[Feed.TRANSACTIONS].repaired == 1
+    assert set(result.unknown_fields[Feed.TRANSACTIONS]) == {"channel"}
+    assert result.feeds[Feed.USERS].rejected == 0
+
+
+async def test_timeliness_is_judged_only_with_a_service_level(
+    shop: Shop, feeds: DataSources
+) -> None:
+    contract = parse_contract("[transactions]\nsla_hours = 24", name="timed")
+    result = await shop.run(feeds, contract=contract)
+    assert result.quality["timeliness"].value == 0
+    assert result.quality["timeliness"].status is QualityStatus.FAIL
+
+
+async def test_every_rejected_record_is_kept_with_its_reason_place_and_exact_bytes(
+    shop: Shop, tmp_path: Path
+) -> None:
+    generate(
+        ShopSpec(
+            out=tmp_path, transactions=3000, users=200, products=60, defects=Decimal("0.2"), seed=4
+        )
+    )
+    result = await shop.load(tmp_path)
+    content = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    total = sum(counts.rejected for counts in result.feeds.values())
+    async with open_sinks(shop.settings, warehouse=False) as sinks:
+        listed = await sinks.postgres.quarantine_list(QuarantineFilter(), limit=100_000)
+        assert len(listed) == total > 200
+        for row in listed:
+            shown = await sinks.postgres.quarantine_show(row.quarantine_id)
+            assert shown is not None
+            data = content[Path(shown.source_name).name]
+            place = shown.source_offset
+            assert data[place : place + len(shown.raw)] == shown.raw
+            assert shown.source_line == data.count(b"\n", 0, place) + 1
+            assert shown.message == REASONS[shown.code].sentence(shown.field)
+    await shop.load(tmp_path)
+    (kept,) = await shop.rows("SELECT count(*) FROM techmart_loader.quarantine")
+    assert kept["count"] == total
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__, *sys.argv[1:]]))

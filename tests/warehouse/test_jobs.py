@@ -1,0 +1,274 @@
+"""Waiting for jobs: polls, deadlines, repeats, cancellation; load jobs that are known already."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from techmart_fast.errors import SpoolError, WarehouseAccessError, WarehouseError
+from techmart_fast.warehouse import LoadGroup, LoadPart, LoadTable, WarehouseSink, split_parts
+from techmart_fast.warehouse.faults import service_error
+from techmart_fast.warehouse.groups import JobCost
+from techmart_fast.warehouse.jobs import LONGEST_POLL_SECONDS, Jobs
+from techmart_fast.warehouse.schema import declared
+from techmart_fast.warehouse.statements import Statement
+from tests.warehouse.fakes import (
+    TARGET,
+    FakeClock,
+    FakeService,
+    Step,
+    ended,
+    failed,
+    running,
+)
+from tests.warehouse.values import group_of, paper_file, spooled
+
+STATEMENT = Statement(name="rollups/some", sql="SELECT 1")
+
+
+@asynccontextmanager
+async def jobs_of(service: FakeService) -> AsyncIterator[tuple[Jobs, FakeClock]]:
+    clock = FakeClock()
+    jobs = Jobs(TARGET, threads=2, connect=service.connect, clock=clock)
+    jobs.start()
+    try:
+        yield jobs, clock
+    finally:
+        await jobs.stop()
+
+
+@asynccontextmanager
+async def sink_of(service: FakeService) -> AsyncIterator[WarehouseSink]:
+    async with WarehouseSink(TARGET, threads=2, connect=service.connect, clock=FakeClock()) as sink:
+        yield sink
+
+
+def scripted(*steps: Step) -> FakeService:
+    return FakeService(script=iter(steps))
+
+
+def passing(reason: str = "backendError") -> WarehouseError:
+    return service_error(reason=reason, message="try later", doing="run it")
+
+
+async def test_a_job_is_asked_for_at_growing_intervals_until_it_is_done() -> None:
+    service = scripted(*[running()] * 25, ended(rows=7, bytes_billed=100))
+    async with jobs_of(service) as (jobs, clock):
+        state = await jobs.run(STATEMENT)
+        assert state.rows == 7
+        assert clock.slept[:3] == pytest.approx([0.004, 0.0064, 0.01024])
+        assert max(clock.slept) == LONGEST_POLL_SECONDS
+        assert jobs.cost == JobCost(jobs=1, bytes_billed=100)
+    assert service.closed
+
+
+async def test_every_job_carries_labels() -> None:
+    service = FakeService()
+    async with jobs_of(service) as (jobs, _):
+        await jobs.run(STATEMENT)
+    assert service.labels == [{"app": "techmart", "step": "rollups", "subject": "some"}]
+
+
+async def test_a_job_that_does_not_end_is_cancelled_at_the_deadline() -> None:
+    service = scripted(*[running()] * 1000)
+    async with jobs_of(service) as (jobs, clock):
+        with pytest.raises(WarehouseError, match="no end after 60 s") as caught:
+            await jobs.run(STATEMENT)
+        assert clock.now - 1000 < 60 + LONGEST_POLL_SECONDS
+    assert caught.value.transient
+    assert service.kinds()[-1] == "cancel"
+
+
+async def test_a_cancelled_caller_cancels_the_job() -> None:
+    service = scripted(*[running()] * 100_000)
+    async with jobs_of(service) as (jobs, _):
+        task = asyncio.create_task(jobs.run(STATEMENT), name="run")
+        assert await asyncio.to_thread(service.on_poll.wait, 10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert service.kinds()[-1] == "cancel"
+
+
+async def test_a_statement_that_fails_in_passing_is_sent_again_under_another_id() -> None:
+    service = scripted(passing(), failed("jobBackendError"), ended(rows=1))
+    async with jobs_of(service) as (jobs, clock):
+        assert (await jobs.run(STATEMENT)).rows == 1
+        assert clock.slept == [1.0, 2.0]
+    assert service.kinds() == ["query"] * 3
+
+
+async def test_a_conflict_of_two_writers_is_passing() -> None:
+    message = "Could not serialize access to table d.t due to concurrent update"
+    service = scripted(failed("invalidQuery", message))
+    async with jobs_of(service) as (jobs, _):
+        await jobs.run(STATEMENT)
+    assert service.kinds() == ["query"] * 2
+
+
+@pytest.mark.parametrize("reason", ["invalidQuery", "quotaExceeded", "bytesBilledLimitExceeded"])
+async def test_a_failure_that_lasts_is_told_at_once(reason: str) -> None:
+    service = scripted(failed(reason))
+    async with jobs_of(service) as (jobs, _):
+        with pytest.raises(WarehouseError) as caught:
+            await jobs.run(STATEMENT)
+    assert caught.value.reason == reason
+    assert service.kinds() == ["query"]
+
+
+async def test_repeats_end() -> None:
+    service = scripted(*[passing()] * 100)
+    async with jobs_of(service) as (jobs, _):
+        with pytest.raises(WarehouseError):
+            await jobs.run(STATEMENT)
+    assert service.kinds() == ["query"] * 4
+
+
+async def test_a_client_that_can_not_be_made_is_told_by_the_first_call() -> None:
+    def refuse(_target: object) -> FakeService:
+        raise WarehouseAccessError("There are no credentials.")
+
+    sink = WarehouseSink(TARGET, connect=refuse, clock=FakeClock())
+    async with sink:
+        with pytest.raises(WarehouseAccessError):
+            await sink.ensure()
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> LoadPart:
+    member = spooled(tmp_path, LoadTable.USERS, [{"user_id": "u1"}, {"user_id": "u2"}])
+    return group_of("g1", LoadTable.USERS, member).parts[0]
+
+
+async def test_a_part_is_loaded_by_a_job_whose_id_says_what_it_is(part: LoadPart) -> None:
+    service = scripted(running(), ended(rows=2))
+    async with sink_of(service) as sink:
+        loaded = await sink.load(part)
+    assert (loaded.rows, loaded.repeated) == (2, False)
+    assert service.sent[:2] == [
+        ("create_staging", "staging_users_g1_1"),
+        ("load", "techmart_load_users_g1_1_0"),
+    ]
+
+
+async def test_a_part_that_was_loaded_before_is_only_verified(part: LoadPart) -> None:
+    service = scripted(replace(ended(rows=2), existed=True))
+    async with sink_of(service) as sink:
+        assert (await sink.load(part)).repeated
+        assert sink.cost == JobCost()
+
+
+async def test_a_part_whose_job_still_runs_is_waited_for(part: LoadPart) -> None:
+    service = scripted(replace(running(), existed=True), running(), ended(rows=2))
+    async with sink_of(service) as sink:
+        assert (await sink.load(part)).repeated
+    assert service.kinds().count("load") == 1
+
+
+@pytest.mark.parametrize("existed", [True, False])
+async def test_a_failed_load_job_asks_for_the_next_attempt(part: LoadPart, existed: bool) -> None:
+    service = scripted(replace(failed("backendError"), existed=existed))
+    async with sink_of(service) as sink:
+        with pytest.raises(WarehouseError) as caught:
+            await sink.load(part)
+    assert (caught.value.reason, caught.value.transient) == ("jobFailed", True)
+    assert service.kinds().count("load") == 1  # the id is used up
+
+
+async def test_a_load_job_that_wrote_other_rows_is_not_a_success(part: LoadPart) -> None:
+    async with sink_of(scripted(ended(rows=1))) as sink:
+        with pytest.raises(WarehouseError, match="1 of 2 rows") as caught:
+            await sink.load(part)
+    assert caught.value.reason == "jobFailed"
+
+
+async def test_an_upload_that_is_refused_in_passing_is_sent_again_with_its_id(
+    part: LoadPart,
+) -> None:
+    # The client itself does not repeat an upload after 403 rateLimitExceeded.
+    service = scripted(passing("rateLimitExceeded"), replace(ended(rows=2), existed=True))
+    async with sink_of(service) as sink:
+        await sink.load(part)
+    assert [what for kind, what in service.sent if kind == "load"] == [part.job_id] * 2
+
+
+async def test_a_spooled_file_that_changed_is_not_uploaded(part: LoadPart) -> None:
+    part.members[0].path.write_bytes(b"other")
+    service = FakeService()
+    async with sink_of(service) as sink:
+        with pytest.raises(SpoolError, match="is not what was written"):
+            await sink.load(part)
+    assert "load" not in service.kinds()
+
+
+@pytest.mark.parametrize("rows", [None, 3])
+async def test_a_group_is_merged_only_when_its_staging_table_holds_its_rows(
+    part: LoadPart, rows: int | None
+) -> None:
+    service = FakeService(counts={} if rows is None else {part.staging_table: rows})
+    async with sink_of(service) as sink:
+        with pytest.raises(WarehouseError) as caught:
+            await sink.merge(LoadGroup(parts=(part,)))
+    assert (caught.value.reason, caught.value.transient) == ("stagingRows", True)
+    assert "query" not in service.kinds()
+
+
+async def test_a_dataset_that_has_everything_costs_one_request() -> None:
+    existing = {one.name: {"schema_version": str(one.version)} for one in declared().values()}
+    service = FakeService(existing=existing)
+    async with sink_of(service) as sink:
+        ensured = await sink.ensure()
+    assert (ensured.created, ensured.migrated) == ((), ())
+    assert service.kinds() == ["tables"]
+
+
+async def test_a_missing_dataset_is_made_with_tables_before_views() -> None:
+    service = FakeService()
+    async with sink_of(service) as sink:
+        ensured = await sink.ensure()
+    assert ensured.created == tuple(declared())
+    assert service.kinds()[:2] == ["tables", "create_dataset"]
+    made = ["VIEW" in sql.partition("\n")[0] for kind, sql in service.sent if kind == "query"]
+    assert made == sorted(made)
+
+
+async def test_an_older_table_gets_its_new_column_and_the_new_version() -> None:
+    existing = {one.name: {"schema_version": str(one.version)} for one in declared().values()}
+    existing["users"] = {"schema_version": "0"}
+    columns = frozenset(column.name for column in declared()["users"].columns)
+    service = FakeService(existing=existing, columns_of={"users": columns - {"age_group"}})
+    async with sink_of(service) as sink:
+        ensured = await sink.ensure()
+    assert ensured.migrated == ("users",)
+    assert service.sent[1:] == [
+        ("query", "ALTER TABLE users ADD COLUMN IF NOT EXISTS age_group STRING"),
+        ("label", f"users schema_version={declared()['users'].version}"),
+    ]
+
+
+def test_small_members_share_a_job_and_a_large_one_has_its_own() -> None:
+    small = [paper_file(LoadTable.USERS, size_bytes=40 + number) for number in range(3)]
+    large = paper_file(LoadTable.USERS, size_bytes=500)
+    shares = split_parts([small[0], small[1], large, small[2]], load_job_bytes=100)
+    assert shares == ((small[0], small[1]), (large,), (small[2],))
+    assert split_parts([], load_job_bytes=100) == ()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: LoadPart(group_id="a-b", table=LoadTable.USERS, part=0, members=()),
+        lambda: LoadPart(group_id="a", table=LoadTable.USERS, part=0, members=()),
+        lambda: group_of("g", LoadTable.USERS, paper_file(LoadTable.PRODUCTS)),
+        lambda: LoadGroup(parts=()),
+        lambda: LoadGroup(
+            parts=(group_of("g", LoadTable.USERS, paper_file(LoadTable.USERS)).parts[0],) * 2
+        ),
+    ],
+)
+def test_a_group_that_makes_no_sense_is_refused(make: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match=r"group|members"):
+        make()

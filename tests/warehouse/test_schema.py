@@ -1,0 +1,115 @@
+"""The schema file: what it declares, and how missing tables and columns are brought."""
+
+import hashlib
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+
+from techmart_fast.warehouse.schema import Column, declared
+from techmart_fast.warehouse.spool import LOAD_SCHEMAS
+from techmart_fast.warehouse.sql_types import arrow_schema, arrow_type, load_field
+
+TABLES = [
+    "transactions",
+    "rejected_transactions",
+    "users",
+    "products",
+    "partial_totals",
+    "partial_users",
+    "partial_products",
+    "partial_purchases",
+    "daily_sales_summary",
+    "user_analytics",
+    "product_performance",
+    "financial_reports",
+    "data_quality_metrics",
+    "pipeline_monitoring",
+]
+VIEWS = ["transactions_enriched", "daily_kpis", "top_customers", "product_rankings"]
+
+
+def test_the_file_declares_all_tables_then_all_views() -> None:
+    assert list(declared()) == [*TABLES, *VIEWS]
+    assert [one.name for one in declared().values() if one.is_view] == VIEWS
+
+
+def test_every_table_has_a_description_and_money_is_numeric() -> None:
+    for one in declared().values():
+        assert 'description = "' in one.sql
+        assert "FLOAT" not in one.sql
+
+
+@pytest.mark.parametrize(
+    ("table", "clause"),
+    [
+        ("transactions", "PARTITION BY transaction_date\nCLUSTER BY user_id, product_id"),
+        ("daily_sales_summary", "PARTITION BY date"),
+        (
+            "user_analytics",
+            "PARTITION BY DATE_TRUNC(registration_date, MONTH)\nCLUSTER BY customer_tier, country",
+        ),
+        ("product_performance", "CLUSTER BY category, performance_tier"),
+        ("financial_reports", "PARTITION BY period_start\nCLUSTER BY report_type"),
+    ],
+)
+def test_partitions_and_clusters_are_those_of_the_domain(table: str, clause: str) -> None:
+    assert clause in declared()[table].sql
+
+
+@pytest.mark.parametrize("table", list(LOAD_SCHEMAS))
+def test_spooled_files_have_the_columns_of_their_table(table: str) -> None:
+    columns = declared()[table].columns
+    spooled = LOAD_SCHEMAS[table]
+    assert arrow_schema(columns).names == spooled.names
+    assert [field.type for field in arrow_schema(columns)] == [field.type for field in spooled]
+    assert [not column.required for column in columns] == [field.nullable for field in spooled]
+
+
+def test_a_view_names_the_dataset_that_is_used() -> None:
+    assert "FROM `other`.user_analytics" in declared()["top_customers"].create("other")
+    assert declared()["transactions"].create("other") == declared()["transactions"].sql
+
+
+def test_a_new_nullable_column_is_added_and_a_required_one_refused() -> None:
+    table = declared()["users"]
+    names = frozenset(column.name for column in table.columns)
+    assert table.add_columns(names) is None
+    assert table.add_columns(names - {"age_group"}) == (
+        "ALTER TABLE users ADD COLUMN IF NOT EXISTS age_group STRING"
+    )
+    with pytest.raises(ValueError, match=r"users\.email is required"):
+        table.add_columns(names - {"email"})
+
+
+def test_types_are_read_with_their_precision() -> None:
+    items = arrow_type("ARRAY<STRUCT<currency STRING, amount NUMERIC(18, 2)>>")
+    inner = [pa.field("currency", pa.string()), pa.field("amount", pa.decimal128(18, 2))]
+    assert items == pa.list_(pa.struct(inner))
+    with pytest.raises(ValueError, match="FLOAT64"):
+        arrow_type("FLOAT64")
+    assert load_field(Column(name="a", type="NUMERIC(12, 2)", required=True)) == {
+        "name": "a",
+        "type": "NUMERIC",
+        "mode": "REQUIRED",
+        "precision": "12",
+        "scale": "2",
+    }
+
+
+def test_a_changed_statement_has_a_new_version() -> None:
+    """Raise `schema_version` with the change, then put the new digest here."""
+    shown = {one.name: (one.version, _digest(one.sql)) for one in declared().values()}
+    assert shown == PUBLISHED
+
+
+def test_the_digest_sees_a_change() -> None:
+    table = declared()["users"]
+    assert _digest(replace(table, sql=table.sql + " ").sql) != _digest(table.sql)
+
+
+def _digest(sql: str) -> str:
+    return hashlib.sha256(sql.encode()).hexdigest()[:12]
+
+
+PUBLISHED: dict[str, tuple[int, str]] = {}

@@ -1,0 +1,203 @@
+"""Every statement the sink can send passes Google's analyser; dates become literals."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from importlib.resources import files
+
+import pytest
+
+from techmart_fast.contract import default_contract
+from techmart_fast.warehouse import LoadTable, MetricRow, ReportKind, RunRow
+from techmart_fast.warehouse.groups import LoadGroup
+from techmart_fast.warehouse.reports import report_statement
+from techmart_fast.warehouse.rollups import (
+    changed_keys,
+    daily_statements,
+    financial_statements,
+    key_statements,
+    partial_statements,
+)
+from techmart_fast.warehouse.runs import run_statements
+from techmart_fast.warehouse.schema import declared
+from techmart_fast.warehouse.sink import merge_statements
+from techmart_fast.warehouse.statements import (
+    Scalar,
+    Statement,
+    date_predicate,
+    sql_text,
+    statement,
+)
+from tests.warehouse.analyser import SqlError, analyse, declared_types
+from tests.warehouse.values import group_of, paper_file
+
+DAY = date(2024, 2, 29)
+RULES = default_contract().analytics
+MANY_DAYS = frozenset(date(2000, 1, 1) + timedelta(days=2 * number) for number in range(2500))
+
+RUN = RunRow(
+    run_id="r1",
+    started=datetime(2024, 3, 1, 8, tzinfo=UTC),
+    ended=datetime(2024, 3, 1, 8, 0, 30, tzinfo=UTC),
+    status="completed",
+    records_read=10,
+    records_loaded=8,
+    records_rejected=1,
+    records_held=0,
+    records_duplicate=1,
+    rows_per_second=Decimal("0.33"),
+    bytes_per_second=Decimal("100"),
+    peak_memory_bytes=1,
+    contract_version="abc",
+)
+METRIC = MetricRow(
+    table="users",
+    dimension="accuracy",
+    metric="score",
+    check_date=DAY,
+    value=Decimal("0.9912"),
+    threshold=Decimal("0.99"),
+    status="PASS",
+)
+
+
+def groups() -> list[LoadGroup]:
+    return [
+        group_of(name, table, paper_file(table, *([DAY] if "trans" in table else [])))
+        for name in ("g1", "g2")
+        for table in LoadTable
+    ]
+
+
+def every_statement() -> Iterator[Statement]:
+    """Each statement in each shape it can take."""
+    for relation in declared().values():
+        yield Statement(name=f"ddl/{relation.name}", sql=relation.sql)
+    for group in groups():
+        yield from merge_statements(group)
+    yield from merge_statements(
+        group_of(
+            "g1",
+            LoadTable.TRANSACTIONS,
+            paper_file(LoadTable.TRANSACTIONS, DAY),
+            dates=MANY_DAYS,
+        )
+    )
+    yield from partial_statements([DAY])
+    yield from daily_statements([DAY, date(2024, 3, 1), date(2024, 3, 2)])
+    yield from financial_statements([DAY], RULES)
+    for chosen in (groups(), groups()[:2], []):
+        changed = changed_keys(chosen)
+        yield from key_statements([DAY], as_of=DAY, rules=RULES, changed=changed)
+        yield statement("queries/changed_dates", tables=changed)
+    yield from key_statements([], as_of=None, rules=RULES, changed=changed_keys([]))
+    yield statement("queries/as_of")
+    bounds = {"since": Scalar("DATE", DAY), "until": Scalar("DATE", DAY)}
+    yield statement("queries/daily_sums", parameters=bounds)
+    for kind in ReportKind:
+        yield report_statement(kind, limit=None, since=None, until=None, report_type=None)
+    yield report_statement(
+        ReportKind.FINANCIALS, limit=3, since=DAY, until=DAY, report_type="weekly"
+    )
+    for metric in (METRIC, replace(METRIC, value=None, threshold=None)):
+        yield from run_statements(RUN, [metric, metric])
+    yield from run_statements(replace(RUN, error="no disk"), [])
+
+
+def test_googles_analyser_accepts_every_statement_in_every_shape() -> None:
+    # One text is analysed once: the shapes of a file often render alike.
+    distinct = {(one.sql, str(one.parameters)): one for one in every_statement()}
+    for one in distinct.values():
+        analyse(one)
+
+
+def test_every_sql_file_is_among_the_statements() -> None:
+    folder = files("techmart_fast.warehouse").joinpath("sql")
+    stored = {
+        f"{group.name}/{file.name.removesuffix('.sql')}"
+        for group in folder.iterdir()
+        for file in group.iterdir()
+    }
+    assert {one.name for one in every_statement()} >= stored
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("SUM(amount_usd)", "SUM(amount_eur)"),
+        ("SUM(amount_usd)", "SUM(status)"),
+        ("FROM partial_totals", "FROM partial_total"),
+        ("NUMERIC '0'", "NUMERIC 'none'"),
+        ("status = S.status", "status = @status"),
+    ],
+    ids=["column", "type", "table", "literal", "parameter"],
+)
+def test_the_analyser_refuses_what_is_wrong(right: str, wrong: str) -> None:
+    sound = statement("partials/totals", literal_dates={"dates": [DAY]})
+    assert right in sound.sql
+    with pytest.raises(SqlError):
+        analyse(replace(sound, sql=sound.sql.replace(right, wrong)))
+
+
+def test_the_declared_columns_are_those_that_the_analyser_reads() -> None:
+    for relation in declared().values():
+        if not relation.is_view:
+            names = [line.split()[0] for line in declared_types(relation.name)]
+            assert [column.name for column in relation.columns] == names
+
+
+def test_statements_on_the_facts_name_their_partitions_as_literals() -> None:
+    some = [
+        *merge_statements(groups()[2]),
+        *partial_statements([DAY]),
+        *financial_statements([DAY], RULES),
+    ]
+    for one in some:
+        assert "DATE '2024-02-29'" in one.sql
+        assert "IN UNNEST(@" not in one.sql
+        # What reads or changes the facts, or a table of their size, does so by literal days only.
+        assert (
+            one.sql.count("transaction_date IN (") + one.sql.count("transaction_date BETWEEN") > 0
+        )
+
+
+def test_a_group_of_very_many_days_is_merged_in_several_statements() -> None:
+    file = paper_file(LoadTable.TRANSACTIONS, DAY)
+    merging = merge_statements(group_of("g1", LoadTable.TRANSACTIONS, file, dates=MANY_DAYS))
+    assert len(merging) == 2
+    for one in merging:
+        assert len(one.sql.encode()) < 1_000_000
+        assert "\n  WHERE transaction_date IN (DATE" in one.sql  # its own share of new days
+
+
+def test_consecutive_days_become_ranges() -> None:
+    days = [date(2024, 1, 1), date(2024, 1, 2), date(2024, 1, 3), date(2024, 2, 1)]
+    assert date_predicate("T.d", days) == (
+        "(T.d BETWEEN DATE '2024-01-01' AND DATE '2024-01-03' OR T.d IN (DATE '2024-02-01'))"
+    )
+
+
+@pytest.mark.parametrize(
+    ("days", "predicate"),
+    [
+        (None, "TRUE"),
+        ([], "FALSE"),
+        ([DAY], "d IN (DATE '2024-02-29')"),
+        ([DAY, DAY], "d IN (DATE '2024-02-29')"),
+        ([DAY, date(2024, 3, 1)], "d IN (DATE '2024-02-29', DATE '2024-03-01')"),
+    ],
+)
+def test_few_days_become_a_list(days: list[date] | None, predicate: str) -> None:
+    assert date_predicate("d", days) == predicate
+
+
+def test_a_parameter_that_is_not_given_is_an_error_before_anything_is_sent() -> None:
+    with pytest.raises(KeyError, match="row_limit"):
+        statement("queries/report_users")
+
+
+def test_no_file_splices_a_value() -> None:
+    for one in every_statement():
+        if one.step in {"merge", "partials", "rollups", "queries"}:
+            assert "{" not in sql_text(one.name)
