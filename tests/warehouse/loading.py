@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from techmart_fast.contract import default_contract
 from techmart_fast.contract.model import AnalyticsRules
@@ -18,7 +19,7 @@ from techmart_fast.warehouse import (
 from techmart_fast.warehouse.statements import Statement
 from tests.warehouse.values import group_of, spooled
 
-Row = dict[str, object]
+Row = dict[str, Any]
 
 ROLLUPS = {
     "daily": ("date", ReportKind.DAILY_SALES),
@@ -65,7 +66,7 @@ class Warehouse:
             groups.append(group)
         return groups
 
-    async def rollup(self, name: str) -> dict[object, Row]:
+    async def rollup(self, name: str) -> dict[Any, Row]:
         """A rollup by its key; for financials by (report_type, period_start)."""
         key, kind = ROLLUPS[name]
         rows: list[Row] = (await self.sink.report(kind)).to_pylist()
@@ -73,7 +74,7 @@ class Warehouse:
             return {(row["report_type"], row["period_start"]): row for row in rows}
         return {row[key]: row for row in rows}
 
-    async def rollups(self) -> dict[str, dict[object, Row]]:
+    async def rollups(self) -> dict[str, dict[Any, Row]]:
         """All four rollups."""
         return {name: await self.rollup(name) for name in ROLLUPS}
 

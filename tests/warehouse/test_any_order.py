@@ -99,7 +99,7 @@ class Authority:
             if before is not None and _position(before) >= _position(row):
                 continue
             if before is not None and table is LoadTable.TRANSACTIONS:
-                old_dates.add(before["transaction_date"])  # type: ignore[arg-type]
+                old_dates.add(before["transaction_date"])
             self.stored[key] = row
             accepted.setdefault(table.value, []).append(row)
         return accepted, old_dates
@@ -119,7 +119,7 @@ class ModelShop:
         self.contract = contract
         self.rejected_by_day: Counter[date] = Counter()
         self.users = {
-            key: User("", row["registration_date"], row["country"], "25-34", row["customer_tier"])  # type: ignore[arg-type]
+            key: User("", row["registration_date"], row["country"], "25-34", row["customer_tier"])
             for key, row in authority.of(LoadTable.USERS).items()
         }
         self.products = {
@@ -130,7 +130,7 @@ class ModelShop:
                 "USD",
                 row["inventory_count"],
                 "s1",
-            )  # type: ignore[arg-type]
+            )
             for key, row in authority.of(LoadTable.PRODUCTS).items()
         }
         self.purchases = list(self._purchases(authority))
@@ -140,14 +140,14 @@ class ModelShop:
         for key, row in authority.of(LoadTable.TRANSACTIONS).items():
             yield Purchase(
                 key,
-                row["user_id"],  # type: ignore[arg-type]
-                row["product_id"],  # type: ignore[arg-type]
+                row["user_id"],
+                row["product_id"],
                 _cents(row["amount"]),
-                row["currency"],  # type: ignore[arg-type]
-                row["timestamp"],  # type: ignore[arg-type]
-                row["payment_method"],  # type: ignore[arg-type]
-                row["status"],  # type: ignore[arg-type]
-                row["transaction_date"],  # type: ignore[arg-type]
+                row["currency"],
+                row["timestamp"],
+                row["payment_method"],
+                row["status"],
+                row["transaction_date"],
                 _cents(row["amount_usd"]),
             )
 
@@ -180,10 +180,10 @@ async def test_pieces_in_any_order_end_as_the_model_says(warehouse: Warehouse, s
     shop = ModelShop(authority, default_contract())
     found = await warehouse.rollups()
     expected = {
-        "daily": model.daily_sales(shop),  # type: ignore[arg-type]
-        "users": model.user_analytics(shop),  # type: ignore[arg-type]
-        "products": model.product_performance(shop),  # type: ignore[arg-type]
-        "financials": model.financial_reports(shop),  # type: ignore[arg-type]
+        "daily": model.daily_sales(shop),
+        "users": model.user_analytics(shop),
+        "products": model.product_performance(shop),
+        "financials": model.financial_reports(shop),
     }
     not_modelled = {"email", "price_tier", "inventory_status"}
     for name, rows in expected.items():
