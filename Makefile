@@ -22,8 +22,8 @@ MAKEFLAGS += --no-print-directory
 .PHONY: help setup run test check bench bench-quick docs lock clean
 
 help: ## List the targets.
-	sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
-		while IFS='|' read -r name text; do printf '%-19s %s\n' "$$name" "$$text"; done
+	sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
+		while IFS='|' read -r name text; do printf 'make %-12s %s\n' "$$name" "$$text"; done
 
 setup: $(INSTALLED) ## Make .venv with the locked packages (the others do it by themselves).
 
@@ -71,13 +71,14 @@ $(INSTALLED): requirements.txt
 	cp requirements.txt $(INSTALLED)
 
 # Mirrors and local indexes of this machine must not decide what the lock says.
+LOCK := build/lock
+PLAIN_PIP := env -u PIP_INDEX_URL -u PIP_EXTRA_INDEX_URL -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null
+
 lock: ## Write requirements.txt anew from pyproject.toml. ARGS=--upgrade for newer versions.
-	rm -rf $(VENV)-lock
-	$(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check 'pip-tools>=7.4'
-	env -u PIP_INDEX_URL -u PIP_EXTRA_INDEX_URL -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null \
-		$(VENV)-lock/bin/python -m piptools compile --quiet --generate-hashes --all-extras \
+	$(PYTHON) -m venv --clear $(LOCK)
+	$(PLAIN_PIP) $(LOCK)/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
+	$(PLAIN_PIP) $(LOCK)/bin/python -m piptools compile --quiet --generate-hashes --all-extras \
 		--allow-unsafe --strip-extras --no-header --no-annotate --no-emit-index-url \
 		--no-emit-find-links --no-emit-trusted-host --no-emit-options \
 		--output-file=requirements.txt $(ARGS) pyproject.toml
-	rm -rf $(VENV)-lock
+	rm -rf $(LOCK)

@@ -79,13 +79,14 @@ def _expected(error: BaseException) -> Iterator[BaseException]:
 
 
 def _unexpected(error: BaseException, invocation: Invocation) -> tuple[str, str, ExitCode]:
-    from techmart_fast.monitoring.traces import describe, origin
+    from techmart_fast.monitoring.traces import describe, first_leaf, origin
 
     if invocation.debug:
         import traceback
 
         traceback.print_exception(error, file=sys.stderr)
-    message = f"Unexpected {type(error).__name__} at {origin(error)}."
+    leaf = first_leaf(error)
+    message = f"Unexpected {type(leaf).__name__} at {origin(leaf)}."
     try:
         path = _write_trace(invocation.home_folder / "logs", describe(error))
     except OSError as failure:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -108,10 +109,7 @@ class Orders:
         self._statuses = Weighted(_STATUS_WEIGHTS)
         self._fresh = Weighted(_FRESH_STATUS_WEIGHTS)
         self._quantities = Weighted(_QUANTITIES)
-        self._seconds = [
-            f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
-            for second in range(86_400)
-        ]
+        self._seconds = _clock()
         self._home = np.array([CURRENCIES.index(code) for _, code, _ in COUNTRIES])
 
     def chunk(self, number: int, late: list[int]) -> Chunk:
@@ -263,3 +261,12 @@ _JSON_TEMPLATE = (
     ' "currency": "%s", "timestamp": "%sT%s.%03dZ", "payment_method": "%s", "status": "%s"}'
 )
 _CSV_TEMPLATE = "%s,%s,%s,%d.%02d,%s,%sT%s.%03dZ,%s,%s"
+
+
+@cache
+def _clock() -> tuple[str, ...]:
+    """The text of every second of a day."""
+    return tuple(
+        f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
+        for second in range(DAY_MILLISECONDS // 1000)
+    )

@@ -13,11 +13,10 @@ from techmart_fast.results import RunResult
 from techmart_fast.warehouse import MetricRow, RunRow
 
 _RATE = Decimal("0.01")
-_STATUS: Mapping[QualityStatus, Literal["PASS", "WARN", "FAIL", "-"]] = {
+_STATUS: Mapping[QualityStatus, Literal["PASS", "WARN", "FAIL"]] = {
     QualityStatus.PASS: "PASS",
     QualityStatus.WARN: "WARN",
     QualityStatus.FAIL: "FAIL",
-    QualityStatus.NONE: "-",
 }
 
 
@@ -86,11 +85,13 @@ def warehouse_metrics(result: RunResult) -> tuple[MetricRow, ...]:
 
 
 def _scores(result: RunResult) -> Iterator[tuple[str, QualityScore]]:
-    for quality in result.quality.values():
-        yield "all", quality
-    for feed, scores in result.quality_by_feed.items():
+    """Every score that there is, with the feed it belongs to; what was not judged has none."""
+    tables = {"all": result.quality}
+    tables |= {feed.value: scores for feed, scores in result.quality_by_feed.items()}
+    for table, scores in tables.items():
         for quality in scores.values():
-            yield feed.value, quality
+            if quality.value is not None:
+                yield table, quality
 
 
 def _details(quality: QualityScore) -> str:

@@ -17,6 +17,13 @@ def describe(error: BaseException) -> str:
     return "\n".join(_lines(error, seen=set(), indent=""))
 
 
+def first_leaf(error: BaseException) -> BaseException:
+    """The first error within a group that is no group itself; `error` if it is none."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def origin(error: BaseException) -> str:
     """The innermost frame of this package, like `pipeline/run.py:42 run`; the last one if none."""
     frames = traceback.extract_tb(error.__traceback__)

@@ -36,7 +36,7 @@ class Journal:
     ) -> RunResult:
         """The run's result as of now."""
         thresholds = self.contract.quality
-        tallies = {feed: outcome.tally for feed, outcome in self.outcomes.items()}
+        tallies = {feed: outcome.judged for feed, outcome in self.outcomes.items()}
         overall = score(sum(tallies.values(), QualityTally()), thresholds)
         by_feed = {feed: score(tally, thresholds) for feed, tally in tallies.items()}
         worst = verdict(overall)
@@ -47,7 +47,7 @@ class Journal:
             status=status,
             started=self.started,
             ended=datetime.now(UTC),
-            feeds={feed: tally.counts for feed, tally in tallies.items()},
+            feeds={feed: outcome.counts for feed, outcome in self.outcomes.items()},
             quality=overall,
             quality_by_feed=by_feed,
             verdict=worst,

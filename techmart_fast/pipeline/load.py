@@ -80,11 +80,23 @@ class LoadPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedOutcome:
-    """What became of one feed."""
+    """What became of one feed.
 
-    tally: QualityTally = field(default_factory=QualityTally)
+    `judged` is what its quality is scored on: all but what an earlier run had taken in already.
+    """
+
+    counts: FeedCounts = field(default_factory=FeedCounts)
+    judged: QualityTally = field(default_factory=QualityTally)
     unknown_fields: Mapping[str, int] = field(default_factory=dict)
     bytes_read: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Share:
+    """One lane's share of a block; the first lane's carries what was seen of the whole block."""
+
+    write: BatchWrite
+    seen: QualityTally
 
 
 class FeedLoad:
@@ -108,7 +120,7 @@ class FeedLoad:
         self._committed = committed
         self._raw: ByteChannel[Block] = ByteChannel(plan.channel_bytes)
         self._prepared: ByteChannel[asyncio.Future[PreparedBlock]] = ByteChannel(plan.channel_bytes)
-        self._lanes: list[ByteChannel[BatchWrite]] = [
+        self._lanes: list[ByteChannel[_Share]] = [
             ByteChannel(plan.channel_bytes // plan.lanes) for _ in range(plan.lanes)
         ]
         self._outcome = FeedOutcome()
@@ -190,16 +202,19 @@ class FeedLoad:
                     spool=self._spool(LoadTable(self._plan.feed), identity),
                     rejected_file=await self._spool_rejections(rejections, identity),
                 )
-                await self._lanes[lane].send(write, records.nbytes + rejections.nbytes)
+                seen = _seen(prepared) if lane == 0 else QualityTally()
+                share = _Share(write=write, seen=seen)
+                await self._lanes[lane].send(share, records.nbytes + rejections.nbytes)
         for channel in self._lanes:
             await channel.close()
 
     async def _write(self, lane: int) -> None:
-        async for write in self._lanes[lane]:
+        async for share in self._lanes[lane]:
+            write = share.write
             rows, size = write.read, write.candidates.nbytes
             with self._meter.lap("postgres", rows=rows, size_bytes=size):
                 outcome = await self._sink.write(lane, write)
-            self._count(write, outcome)
+            self._count(share, outcome)
             self._committed()
             self._observer.progress(self._progress(write))
 
@@ -223,20 +238,18 @@ class FeedLoad:
         seen = prepared.candidates
         self._outcome = replace(
             self._outcome,
-            tally=self._outcome.tally
-            + QualityTally(
-                counts=FeedCounts(repaired=sum(seen.repairs.values())),
-                completeness=seen.completeness,
-                timed=prepared.timed,
-                late=prepared.late,
-            ),
             unknown_fields=unknown_names(self._outcome.unknown_fields, seen.unknown_fields),
             bytes_read=self._outcome.bytes_read + seen.block.end_byte - seen.block.first_byte,
         )
 
-    def _count(self, write: BatchWrite, outcome: BatchOutcome) -> None:
-        tally = QualityTally(counts=outcome.counts, flagged=outcome.flagged)
-        self._outcome = replace(self._outcome, tally=self._outcome.tally + tally)
+    def _count(self, share: "_Share", outcome: BatchOutcome) -> None:
+        write = share.write
+        counts = replace(outcome.counts, repaired=share.seen.counts.repaired)
+        self._outcome = replace(self._outcome, counts=self._outcome.counts + counts)
+        if not outcome.skipped:
+            # What an earlier run took in was judged by it: it is no duplicate of itself.
+            tally = QualityTally(counts=outcome.counts, flagged=outcome.flagged)
+            self._outcome = replace(self._outcome, judged=self._outcome.judged + tally + share.seen)
         source = write.identity.source
         # Compressed files have more bytes inside than on disk: they count as done at their end.
         done = min(write.identity.end_byte, source.size_bytes)
@@ -251,7 +264,7 @@ class FeedLoad:
             feed=write.identity.feed,
             bytes_done=sum(self._bytes_done.values()),
             bytes_total=sum(file.size_bytes for file in self._plan.files),
-            counts=self._outcome.tally.counts,
+            counts=self._outcome.counts,
             waiting_bytes=sum(statistics.waiting_bytes for statistics in waiting),
         )
 
@@ -277,6 +290,15 @@ def spooler(table: LoadTable, folder: Path, *, batch_id: UUID, meter: Meter) -> 
         return file
 
     return spool
+
+
+def _seen(prepared: PreparedBlock) -> QualityTally:
+    return QualityTally(
+        counts=FeedCounts(repaired=sum(prepared.candidates.repairs.values())),
+        completeness=prepared.candidates.completeness,
+        timed=prepared.timed,
+        late=prepared.late,
+    )
 
 
 def _prepare_block(block: Block, plan: LoadPlan) -> PreparedBlock:

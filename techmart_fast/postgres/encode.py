@@ -1,8 +1,9 @@
 """Arrow to the bytes of a binary COPY, natively."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 import pgpq
 import pyarrow as pa
 
@@ -21,7 +22,9 @@ def with_constants(records: pa.RecordBatch, constants: Mapping[str, int]) -> pa.
     return records
 
 
-def with_marks(records: pa.RecordBatch, marks: Mapping[str, Sequence[object]]) -> pa.RecordBatch:
+def with_marks(
+    records: pa.RecordBatch, marks: Mapping[str, npt.NDArray[np.int32] | npt.NDArray[np.bool_]]
+) -> pa.RecordBatch:
     """The batch with marking columns before its own: numpy arrays, int32 or bool."""
     arrays = [pa.array(values) for values in marks.values()]
     return pa.RecordBatch.from_arrays(

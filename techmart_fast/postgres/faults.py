@@ -2,12 +2,23 @@
 
 import re
 import ssl
+from collections.abc import Callable
 
 import asyncpg
 
 from techmart_fast.errors import SinkAccessError, SinkError
 
-_COPY_PLACE = re.compile(r"COPY (?P<table>\w+), line \d+(?:, column (?P<column>\w+))?")
+CONNECT_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError)
+"""What opening a connection may raise."""
+
+SESSION_FAULTS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    EOFError,
+)
+"""What a statement may raise on an open connection."""
 
 _TRANSIENT = (
     asyncpg.DeadlockDetectedError,
@@ -16,8 +27,6 @@ _TRANSIENT = (
     asyncpg.QueryCanceledError,
     asyncpg.TooManyConnectionsError,
     asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
     asyncpg.OutOfMemoryError,
     # Someone else wrote the same key, or deleted a parent, between the check and the write.
     asyncpg.UniqueViolationError,
@@ -32,60 +41,18 @@ _LOST = (
     OSError,
     EOFError,
 )
-CONNECT_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError)
-"""What opening a connection may raise."""
+_KEPT = "Run again: committed batches are kept."
 
-SESSION_FAULTS = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    OSError,
-    EOFError,
-)
-"""What a statement may raise on an open connection."""
+_COPY_PLACE = re.compile(r"COPY (?P<table>\w+), line \d+(?:, column (?P<column>\w+))?")
 
 
 def connect_error(error: BaseException, server: str, sslmode: str) -> SinkError:
     """The error for a connection that could not be opened."""
-    if isinstance(error, asyncpg.InvalidPasswordError | asyncpg.InvalidAuthorizationSpecificationError):
-        return SinkAccessError(
-            f"PostgreSQL refused the role or its password ({server}).",
-            hint="Check POSTGRES_USER and POSTGRES_PASSWORD.",
-        )
-    if isinstance(error, asyncpg.InvalidCatalogNameError):
-        return SinkAccessError(
-            f"PostgreSQL has no such database ({server}).",
-            hint="Create it, or check POSTGRES_DB.",
-        )
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return SinkAccessError(
-            f"The server's certificate was not accepted ({server}): {error.verify_message}.",
-            hint=f"POSTGRES_SSLMODE is {sslmode}; fix the certificate rather than the mode.",
-        )
     if isinstance(error, ssl.SSLError) or "rejected SSL" in str(error):
-        return SinkAccessError(
-            f"The server does not offer the TLS that sslmode {sslmode} asks for ({server}).",
-            hint="Turn on TLS in the server, or set POSTGRES_SSLMODE for a network you trust.",
-        )
-    if isinstance(error, TimeoutError):
-        return SinkError(
-            f"PostgreSQL did not answer in time ({server}).",
-            hint="Check the server, and POSTGRES_CONNECT_TIMEOUT_SECONDS.",
-            transient=True,
-        )
-    if isinstance(error, asyncpg.CannotConnectNowError | asyncpg.TooManyConnectionsError):
-        return SinkError(
-            f"PostgreSQL takes no connection now ({server}): {_first_line(error)}.",
-            hint="Try again in a moment.",
-            transient=True,
-        )
-    if isinstance(error, asyncpg.InsufficientPrivilegeError):
-        return _privilege(error)
-    if isinstance(error, ValueError):
-        return SinkAccessError(
-            f"The connection settings do not fit together ({server}).",
-            hint="Check POSTGRES_HOST, POSTGRES_PASSWORD and POSTGRES_SSLMODE.",
-        )
+        return _tls(error, server, sslmode)
+    for kinds, build in _AT_CONNECT:
+        if isinstance(error, kinds):
+            return build(error, server)
     return SinkError(
         f"Can't reach PostgreSQL ({server}): {_network_reason(error)}.",
         hint="Check that it runs, and POSTGRES_HOST and POSTGRES_PORT.",
@@ -95,50 +62,11 @@ def connect_error(error: BaseException, server: str, sslmode: str) -> SinkError:
 
 def statement_error(error: BaseException, doing: str) -> SinkError:
     """The error for a statement or COPY that failed; `doing` says what, e.g. `writing users`."""
-    if isinstance(error, asyncpg.InsufficientPrivilegeError):
-        return _privilege(error)
-    if isinstance(error, asyncpg.DiskFullError):
-        return SinkError(
-            f"The disk of the PostgreSQL server is full ({doing}).",
-            hint="Free space there and run again: committed batches are kept.",
-        )
-    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-        return SinkAccessError(
-            "The PostgreSQL server is read only.", hint="POSTGRES_HOST must name the primary."
-        )
-    if isinstance(error, asyncpg.DuplicateTableError):
-        return SinkError(
-            f"The database is not empty: {_first_line(error)}.", hint=f"{error.hint or ''}".strip()
-        )
-    if isinstance(error, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError):
-        return SinkError(
-            f"The schema of the database is not the loader's ({doing}): {_first_line(error)}.",
-            hint="Apply schemas/postgres_schema.sql.",
-        )
-    if isinstance(error, asyncpg.IntegrityConstraintViolationError):
-        return SinkError(
-            f"PostgreSQL refused a row of {error.table_name} "
-            f"({error.constraint_name or error.column_name}, {doing}).",
-            transient=isinstance(error, _TRANSIENT),
-            table=error.table_name,
-        )
-    if isinstance(error, asyncpg.DataError):
-        return _refused_value(error, doing)
-    if isinstance(error, _LOST):
-        return SinkError(
-            f"The connection to PostgreSQL was lost ({doing}).",
-            hint="Run again: committed batches are kept.",
-            transient=True,
-        )
+    for kinds, build in _AT_STATEMENT:
+        if isinstance(error, kinds):
+            return build(error, doing)
     return SinkError(
         f"PostgreSQL failed {doing}: {_first_line(error)}.", transient=isinstance(error, _TRANSIENT)
-    )
-
-
-def is_conflict(error: SinkError) -> bool:
-    """Whether two transactions were in each other's way: the same one may be repeated at once."""
-    return isinstance(
-        error.__cause__, asyncpg.DeadlockDetectedError | asyncpg.SerializationError
     )
 
 
@@ -151,22 +79,142 @@ def deadline_error(doing: str, seconds: float) -> SinkError:
     )
 
 
-def _refused_value(error: asyncpg.PostgresError, doing: str) -> SinkError:
-    # The server's own text may quote the value, so only the place is taken from it.
-    found = _COPY_PLACE.search(str(getattr(error, "context", "") or ""))
-    table = found["table"] if found else getattr(error, "table_name", None)
-    column = (found["column"] if found else None) or getattr(error, "column_name", None)
-    place = f"{table or 'a table'}, column {column or 'unknown'}"
-    return SinkError(
-        f"PostgreSQL refused a value of {place} ({error.sqlstate}, {doing}).", table=table
+def is_conflict(error: SinkError) -> bool:
+    """Whether two transactions were in each other's way: the same one may be repeated at once."""
+    return isinstance(error.__cause__, asyncpg.DeadlockDetectedError | asyncpg.SerializationError)
+
+
+def _credentials(_error: BaseException, server: str) -> SinkError:
+    return SinkAccessError(
+        f"PostgreSQL refused the role or its password ({server}).",
+        hint="Check POSTGRES_USER and POSTGRES_PASSWORD.",
     )
 
 
-def _privilege(error: asyncpg.PostgresError) -> SinkAccessError:
+def _no_database(_error: BaseException, server: str) -> SinkError:
+    return SinkAccessError(
+        f"PostgreSQL has no such database ({server}).", hint="Create it, or check POSTGRES_DB."
+    )
+
+
+def _tls(error: BaseException, server: str, sslmode: str) -> SinkError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return SinkAccessError(
+            f"The server's certificate was not accepted ({server}): {error.verify_message}.",
+            hint=f"POSTGRES_SSLMODE is {sslmode}; fix the certificate rather than the mode.",
+        )
+    return SinkAccessError(
+        f"The server does not offer the TLS that sslmode {sslmode} asks for ({server}).",
+        hint="Turn on TLS in the server, or set POSTGRES_SSLMODE for a network you trust.",
+    )
+
+
+def _no_answer(_error: BaseException, server: str) -> SinkError:
+    return SinkError(
+        f"PostgreSQL did not answer in time ({server}).",
+        hint="Check the server, and POSTGRES_CONNECT_TIMEOUT_SECONDS.",
+        transient=True,
+    )
+
+
+def _not_now(error: BaseException, server: str) -> SinkError:
+    return SinkError(
+        f"PostgreSQL takes no connection now ({server}): {_first_line(error)}.",
+        hint="Try again in a moment.",
+        transient=True,
+    )
+
+
+def _impossible(_error: BaseException, server: str) -> SinkError:
+    return SinkAccessError(
+        f"The connection settings do not fit together ({server}).",
+        hint="Check POSTGRES_HOST, POSTGRES_PASSWORD and POSTGRES_SSLMODE.",
+    )
+
+
+def _privilege(error: BaseException, _where: str) -> SinkError:
     return SinkAccessError(
         f"The PostgreSQL role lacks a privilege: {_first_line(error)}.",
         hint="The loader's role should own the database, or be granted this.",
     )
+
+
+def _disk_full(_error: BaseException, doing: str) -> SinkError:
+    return SinkError(
+        f"The disk of the PostgreSQL server is full ({doing}).", hint=f"Free space there. {_KEPT}"
+    )
+
+
+def _read_only(_error: BaseException, doing: str) -> SinkError:
+    return SinkAccessError(
+        f"The PostgreSQL server is read only ({doing}).",
+        hint="POSTGRES_HOST must name the primary.",
+    )
+
+
+def _not_empty(error: BaseException, _doing: str) -> SinkError:
+    return SinkError(
+        f"The database is not empty: {_first_line(error)}.", hint="Load into an empty database."
+    )
+
+
+def _other_schema(error: BaseException, doing: str) -> SinkError:
+    return SinkError(
+        f"The schema of the database is not the loader's ({doing}): {_first_line(error)}.",
+        hint="Apply schemas/postgres_schema.sql.",
+    )
+
+
+def _refused_row(error: BaseException, doing: str) -> SinkError:
+    table: str | None = getattr(error, "table_name", None)
+    rule = getattr(error, "constraint_name", None) or getattr(error, "column_name", None)
+    return SinkError(
+        f"PostgreSQL refused a row of {table} ({rule}, {doing}).",
+        transient=isinstance(error, _TRANSIENT),
+        table=table,
+    )
+
+
+def _refused_value(error: BaseException, doing: str) -> SinkError:
+    # The server's own text may quote the value, so only the place is taken from it.
+    found = _COPY_PLACE.search(str(getattr(error, "context", None) or ""))
+    table: str | None = found["table"] if found else getattr(error, "table_name", None)
+    column = (found["column"] if found else None) or getattr(error, "column_name", None)
+    code = getattr(error, "sqlstate", None)
+    return SinkError(
+        f"PostgreSQL refused a value of {table or 'a table'}, column {column or 'unknown'} "
+        f"({code}, {doing}).",
+        table=table,
+    )
+
+
+def _connection_lost(_error: BaseException, doing: str) -> SinkError:
+    return SinkError(
+        f"The connection to PostgreSQL was lost ({doing}).", hint=_KEPT, transient=True
+    )
+
+
+_Builder = Callable[[BaseException, str], SinkError]
+_Rules = tuple[tuple[tuple[type[BaseException], ...], _Builder], ...]
+
+_AT_CONNECT: _Rules = (
+    ((asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError), _credentials),
+    ((asyncpg.InvalidCatalogNameError,), _no_database),
+    ((TimeoutError,), _no_answer),
+    ((asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError), _not_now),
+    ((asyncpg.InsufficientPrivilegeError,), _privilege),
+    ((ValueError, asyncpg.ClientConfigurationError), _impossible),
+)
+_AT_STATEMENT: _Rules = (
+    ((asyncpg.InsufficientPrivilegeError,), _privilege),
+    ((asyncpg.DiskFullError,), _disk_full),
+    ((asyncpg.ReadOnlySQLTransactionError,), _read_only),
+    ((asyncpg.DuplicateTableError,), _not_empty),
+    ((asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError), _other_schema),
+    ((asyncpg.IntegrityConstraintViolationError,), _refused_row),
+    ((asyncpg.DataError,), _refused_value),
+    (_LOST, _connection_lost),
+)
 
 
 def _first_line(error: BaseException) -> str:

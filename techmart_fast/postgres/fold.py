@@ -31,7 +31,7 @@ class ParentKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """A batch before classification. `repeated` marks rows whose key the batch has several times."""
+    """A batch before it is planned. `repeated` marks rows whose key it has several times."""
 
     repeated: Mask
     parents: tuple[ParentKeys, ...]

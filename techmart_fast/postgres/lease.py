@@ -97,9 +97,7 @@ async def _refuse_if_alive(session: Session, seen: asyncpg.Record) -> None:
 async def _seize(session: Session, seen: asyncpg.Record, run: RunStart) -> int | None:
     """The new epoch, or `None` when the look has to be repeated."""
     try:
-        await session.script(
-            f"BEGIN; {statement('lease', 'patience')}", doing=_DOING
-        )
+        await session.script(f"BEGIN; {statement('lease', 'patience')}", doing=_DOING)
         mine = await session.fetchrow(statement("lease", "seize"), seen["epoch"], doing=_DOING)
         if mine is None:
             await session.rollback()

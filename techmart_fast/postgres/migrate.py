@@ -47,7 +47,7 @@ async def _versions(session: Session) -> tuple[int, ...]:
 
 async def _apply_complete(session: Session, file: Path) -> None:
     try:
-        await session.script(file.read_text(encoding="utf-8"), doing=_DOING)
+        await session.script(_text(file), doing=_DOING)
     except SinkError:
         await session.rollback()
         raise
@@ -58,7 +58,7 @@ async def _step(session: Session, version: int, file: Path) -> bool:
         await session.script(statement("migrate", "begin"), doing=_DOING)
         due = version not in await _versions(session)
         if due:
-            await session.script(file.read_text(encoding="utf-8"), doing=_DOING)
+            await session.script(_text(file), doing=_DOING)
             await session.execute(statement("migrate", "record"), version, doing=_DOING)
         await session.script("COMMIT", doing=_DOING)
     except SinkError:
@@ -67,12 +67,16 @@ async def _step(session: Session, version: int, file: Path) -> bool:
     return due
 
 
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
+
+
 def _steps(folder: Path) -> dict[int, Path]:
     return {int(file.name.split("_", 1)[0]): file for file in folder.glob("[0-9]*_*.sql")}
 
 
 def _complete_version(file: Path) -> int:
     marker = "INSERT INTO techmart_loader.schema_migrations (version) VALUES "
-    lines = [line for line in file.read_text(encoding="utf-8").splitlines() if marker in line]
+    lines = [line for line in _text(file).splitlines() if marker in line]
     values = lines[-1].removeprefix(marker).partition(" ON CONFLICT")[0]
     return max(int(value) for value in values.replace("(", "").replace(")", "").split(","))

@@ -1,8 +1,9 @@
 """What goes into the sink and what comes out of it, as frozen values."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from techmart_fast.records import CANDIDATES, BatchIdentity, Feed, FeedCounts, S
 
 ReferentialIntegrity = Literal["set-based", "triggers"]
 RunStatus = Literal["running", "completed", "failed", "stopped"]
-QualityStatus = Literal["PASS", "WARN", "FAIL", "-"]
+QualityStatus = Literal["PASS", "WARN", "FAIL"]
 
 SPOOLED: Mapping[Feed, pa.Schema] = {
     Feed.USERS: CANDIDATES[Feed.USERS],
@@ -229,11 +230,10 @@ class SinkStatus:
     products: int
     active_products: int
     transactions: int
-    amount_usd: str
+    amount_usd: Decimal
     held: int
     quarantined: int
     outbox_pending: int
     outbox_pending_rows: int
     lease_run_id: UUID | None
     lease_since: datetime | None
-    running: tuple[UUID, ...] = field(default=())

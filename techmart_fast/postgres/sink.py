@@ -1,5 +1,6 @@
 """The sink's front door: connections, one per writer and one for control, and every operation."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import date
 from types import TracebackType
@@ -8,7 +9,14 @@ from uuid import UUID
 
 import pyarrow as pa
 
+from techmart_fast.bundled import bundled
 from techmart_fast.contract.model import OrdinalPolicy
+from techmart_fast.errors import SinkError
+from techmart_fast.postgres import catalogue, migrate, outbox, registry, release, reports, runs
+from techmart_fast.postgres import lease as leases
+from techmart_fast.postgres.connections import Connections
+from techmart_fast.postgres.faults import is_conflict
+from techmart_fast.postgres.load import load
 from techmart_fast.postgres.model import (
     BatchOutcome,
     BatchWrite,
@@ -27,7 +35,13 @@ from techmart_fast.postgres.model import (
     Spool,
 )
 from techmart_fast.postgres.target import PostgresTarget
-from techmart_fast.records import SourceFile
+from techmart_fast.records import Feed, SourceFile
+
+_BEATS_PER_LEASE = 4
+"""Heartbeats in `lease_seconds`: three may be late before a run counts as silent."""
+
+_CONFLICT_ATTEMPTS = 3
+"""How often a batch is tried that a deadlock with another application undid."""
 
 
 class PostgresSink:
@@ -50,10 +64,19 @@ class PostgresSink:
         command_timeout_seconds: float = 300.0,
         connect_timeout_seconds: float = 10.0,
     ) -> None:
-        raise NotImplementedError
+        self._connections = Connections(
+            target,
+            writers=writers,
+            connect_timeout_seconds=connect_timeout_seconds,
+            command_timeout_seconds=command_timeout_seconds,
+        )
+
+    def __repr__(self) -> str:
+        return f"<PostgresSink {self._connections!r}>"
 
     async def __aenter__(self) -> Self:
-        raise NotImplementedError
+        await self._connections.open()
+        return self
 
     async def __aexit__(
         self,
@@ -61,22 +84,23 @@ class PostgresSink:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        raise NotImplementedError
+        await self._connections.close()
 
     @property
     def referential_integrity(self) -> ReferentialIntegrity:
         """How foreign keys are checked: once per batch, or by the server's triggers per row."""
-        raise NotImplementedError
+        return self._connections.referential_integrity
 
     @property
     def server_version(self) -> str:
         """The server's version, e.g. `18.1`."""
-        raise NotImplementedError
+        return self._connections.server_version
 
     # --- schema -------------------------------------------------------------------------------
     async def migrate(self) -> tuple[int, ...]:
         """Bring the schema up to date; returns the versions that were applied now."""
-        raise NotImplementedError
+        async with self._connections.control() as session:
+            return await migrate.migrate(session, bundled("schemas"))
 
     # --- runs and lease -----------------------------------------------------------------------
     async def start_run(self, run: RunStart) -> Lease:
@@ -88,11 +112,15 @@ class PostgresSink:
         Raises:
             LeaseHeldError: another run is alive. The message names it and since when it runs.
         """
-        raise NotImplementedError
+        async with self._connections.control() as session:
+            lease = await leases.acquire(session, run)
+        self._connections.hold(lease)
+        return lease
 
     async def record_refused_run(self, run: RunStart, error: str) -> None:
         """Insert a `failed` run row for a run that never got the lease or a contract."""
-        raise NotImplementedError
+        async with self._connections.control() as session:
+            await runs.record_refused(session, run, error)
 
     async def keep_alive(self, lease: Lease) -> None:
         """Beat until cancelled: run it in the pipeline's task group.
@@ -100,11 +128,22 @@ class PostgresSink:
         Raises:
             LeaseHeldError: another run took the lease over.
         """
-        raise NotImplementedError
+        while True:
+            await asyncio.sleep(lease.lease_seconds / _BEATS_PER_LEASE)
+            try:
+                async with self._connections.control() as session:
+                    await leases.beat(session, lease)
+            except SinkError as error:
+                # A lost connection is replaced at the next beat; the batches' own lease check
+                # decides meanwhile.
+                if not error.transient:
+                    raise
 
     async def finish_run(self, lease: Lease, end: RunEnd) -> None:
         """Complete the run row, store its quality metrics and give the lease back."""
-        raise NotImplementedError
+        async with self._connections.control() as session:
+            await runs.finish(session, lease, end)
+        self._connections.hold(None)
 
     async def register_files(
         self,
@@ -122,11 +161,13 @@ class PostgresSink:
         Raises:
             SinkError: the ordinal belongs to another file of the feed, or a name has no number.
         """
-        raise NotImplementedError
+        async with self._connections.control() as session:
+            return await registry.register(session, lease, files, policy=policy, explicit=explicit)
 
     async def progress(self, lease: Lease, file: SourceFile) -> list[FileProgress]:
         """How far each lane of this file is committed under the lease's contract."""
-        raise NotImplementedError
+        async with self._connections.control() as session:
+            return await registry.progress(session, lease, file)
 
     # --- records ------------------------------------------------------------------------------
     async def write(self, lane: int, write: BatchWrite) -> BatchOutcome:
@@ -136,16 +177,25 @@ class PostgresSink:
         whose answer was lost is looked up by `batch_id`. After a transient `SinkError` the batch is
         not committed and may be written again.
         """
-        raise NotImplementedError
+        for attempt in range(1, _CONFLICT_ATTEMPTS + 1):
+            frame = await self._connections.writer(lane, write.identity.feed)
+            try:
+                return await load(frame, write)
+            except SinkError as error:
+                if attempt == _CONFLICT_ATTEMPTS or not is_conflict(error):
+                    raise
+        raise AssertionError("unreachable")
 
-    def release_held(
+    async def release_held(
         self, lease: Lease, spool: Spool, *, max_rows: int = 50_000
     ) -> AsyncIterator[Release]:
         """Release held transactions whose parents exist now, `max_rows` a transaction.
 
         Each item is committed when it is yielded. `spool` receives `SPOOLED[TRANSACTIONS]`.
         """
-        raise NotImplementedError
+        frame = await self._connections.upkeep(Feed.TRANSACTIONS)
+        async for done in release.release(frame, lease, spool, max_rows=max_rows):
+            yield done
 
     async def deactivate_products(self, lease: Lease, spool: Spool, *, since_ordinal: int) -> int:
         """Mark products inactive that a complete catalogue does not name; returns how many.
@@ -156,54 +206,66 @@ class PostgresSink:
         Products that reappear are made active again by `write`. `spool` receives
         `SPOOLED[PRODUCTS]`.
         """
-        raise NotImplementedError
+        frame = await self._connections.upkeep(Feed.PRODUCTS)
+        return await catalogue.deactivate(frame, lease, spool, since_ordinal=since_ordinal)
 
     async def premium_users(self, default_tier: str) -> pa.Table:
         """Users of another tier than `default_tier`: columns user_id, customer_tier (text)."""
-        raise NotImplementedError
+        async with self._connections.control() as session:
+            return await catalogue.premium_users(session, default_tier)
 
     # --- outbox -------------------------------------------------------------------------------
     async def pending_entries(self, table: str | None = None) -> list[OutboxEntry]:
         """Entries that belong to no load group yet, oldest first."""
-        raise NotImplementedError
+        async with self._connections.control() as session:
+            return await outbox.pending(session, table)
 
     async def open_groups(self) -> list[LoadGroup]:
         """Groups stored but not published, oldest first: a run completes them before new ones."""
-        raise NotImplementedError
+        async with self._connections.control() as session:
+            return await outbox.open_groups(session)
 
     async def store_group(self, lease: Lease, table: str, entry_ids: Sequence[int]) -> LoadGroup:
         """Bind pending entries of one table into a group (attempt 0, no job yet)."""
-        raise NotImplementedError
+        async with self._connections.control() as session:
+            return await outbox.store_group(session, lease, table, entry_ids)
 
     async def store_attempt(
         self, lease: Lease, group_id: UUID, *, attempt: int, job_id: str
     ) -> None:
         """Store the attempt and its job id before the job is submitted."""
-        raise NotImplementedError
+        async with self._connections.control() as session:
+            await outbox.store_attempt(session, lease, group_id, attempt=attempt, job_id=job_id)
 
     async def mark_published(self, lease: Lease, group_id: UUID) -> None:
         """The group's rows are in the warehouse's tables: its entries are done."""
-        raise NotImplementedError
+        async with self._connections.control() as session:
+            await outbox.mark_published(session, lease, group_id)
 
     # --- reports ------------------------------------------------------------------------------
     async def runs(self, limit: int = 20) -> list[RunRow]:
         """The newest runs first."""
-        raise NotImplementedError
+        async with self._connections.control() as session:
+            return await runs.recent(session, limit)
 
     async def quarantine_list(
         self, filters: QuarantineFilter, limit: int = 100
     ) -> list[QuarantineRow]:
         """Rejected records in source order, without their raw bytes."""
-        raise NotImplementedError
+        async with self._connections.control() as session:
+            return await reports.quarantine_list(session, filters, limit)
 
     async def quarantine_show(self, quarantine_id: int) -> QuarantineRow | None:
         """One rejected record with its raw bytes."""
-        raise NotImplementedError
+        async with self._connections.control() as session:
+            return await reports.quarantine_show(session, quarantine_id)
 
     async def status(self) -> SinkStatus:
         """Counts of what is stored, held, quarantined and pending."""
-        raise NotImplementedError
+        async with self._connections.control() as session:
+            return await reports.status(session)
 
     async def daily_totals(self, dates: Sequence[date] | None = None) -> pa.Table:
         """Per stored date: transaction_date, transactions (int64), amount_usd (decimal)."""
-        raise NotImplementedError
+        async with self._connections.control() as session:
+            return await reports.daily_totals(session, dates)

@@ -1,5 +1,6 @@
 """Records that are not plainly new: staged, judged against the versions before them, applied."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -60,13 +61,11 @@ async def stage(
     records: pa.RecordBatch,
     *,
     rows: Rows,
-    missing: Mask,
-    chained: Mask,
+    marks: Mapping[str, Mask],
 ) -> None:
     """COPY the given rows of a batch into the staging table, each with its number and marks."""
     chosen = records.select(list(table.staged)).take(pa.array(rows))
-    marks = {"n": rows.astype(np.int32), "missing": missing[rows], "chained": chained[rows]}
-    marked = with_marks(chosen, marks)
+    marked = with_marks(chosen, {"n": rows.astype(np.int32), **marks})
     await session.copy_in(
         f"staged_{table.name}",
         marked.schema.names,
@@ -93,13 +92,9 @@ async def apply(session: Session, table: Table, judged: Judged, batch_no: int) -
     parts = pieces(table.feed)
     doing = f"writing {table.name}"
     if judged.inserted:
-        await session.execute(
-            statement("staging", "insert", **parts), batch_no, doing=doing
-        )
+        await session.execute(statement("staging", "insert", **parts), batch_no, doing=doing)
     if judged.updated:
-        await session.execute(
-            statement("staging", "correct", **parts), batch_no, doing=doing
-        )
+        await session.execute(statement("staging", "correct", **parts), batch_no, doing=doing)
     if judged.advanced:
         await session.execute(statement("staging", "advance", **parts), doing=doing)
     if judged.put_on_hold:

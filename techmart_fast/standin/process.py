@@ -28,7 +28,7 @@ MIB = 1 << 20
 DEFAULT_MEMORY_BYTES = 1024 * MIB
 _POLL_SECONDS = 2.0
 _GRACE_SECONDS = 5.0
-_CLOSE_SECONDS = 5.0
+_CLOSE_SECONDS = 1.0
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:

@@ -241,7 +241,7 @@ class GoogleService:
                 # Known to the service: from an earlier run, or accepted though its answer was lost.
                 return job_state(self._get_job(job_id), existed=True)
 
-        return self._call(doing, submitted, job_id=job_id)
+        return self._call(doing, submitted)
 
     def _get_table(self, table: str) -> bigquery.Table:
         return self._client.get_table(
@@ -253,7 +253,7 @@ class GoogleService:
             job_id, location=self._target.location, retry=self._retry, timeout=self._timeout
         )
 
-    def _call(self, doing: str, request: Callable[[], _T], *, job_id: str | None = None) -> _T:
+    def _call(self, doing: str, request: Callable[[], _T]) -> _T:
         try:
             return request()
         except WarehouseError:
@@ -261,16 +261,14 @@ class GoogleService:
         except api.RetryError as error:
             cause = error.cause
             if isinstance(cause, api.GoogleAPICallError):
-                raise from_api(cause, doing, job_id) from None
+                raise from_api(cause, doing) from None
             raise self._unreachable(cause or error, doing) from None
         except api.GoogleAPICallError as error:
-            raise from_api(error, doing, job_id) from None
+            raise from_api(error, doing) from None
         except auth.TransportError as error:
             raise self._unreachable(error, doing) from None
         except auth.GoogleAuthError as error:
-            raise service_error(
-                reason="authError", message=str(error), doing=doing, job_id=job_id
-            ) from None
+            raise service_error(reason="authError", message=str(error), doing=doing) from None
         except (requests.exceptions.RequestException, OSError) as error:
             raise self._unreachable(error, doing) from None
 

@@ -1,5 +1,6 @@
 """Between the official client's objects and the sink's values: schemas, jobs, errors."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,12 @@ from techmart_fast.warehouse.schema import Column
 from techmart_fast.warehouse.service import JobFault, JobState
 from techmart_fast.warehouse.sql_types import load_field
 from techmart_fast.warehouse.statements import Array, Parameter, Rows, Scalar
+
+_REQUEST = re.compile(r"^[A-Z]+ https?://\S+: ")
+"""What the client puts before the service's message."""
+
+_REASONS = {401: "authError", 403: "accessDenied", 404: "notFound"}
+"""Of an answer that gives none."""
 
 
 def load_schema(columns: Sequence[Column]) -> list[bigquery.SchemaField]:
@@ -62,15 +69,12 @@ def job_state(job: Any, *, existed: bool = False) -> JobState:
     )
 
 
-def from_api(error: api.GoogleAPICallError, doing: str, job_id: str | None) -> WarehouseError:
+def from_api(error: api.GoogleAPICallError, doing: str) -> WarehouseError:
     """The project's error for one that the service answered."""
     details = error.errors[0] if error.errors else {}
     reason = str(details.get("reason", "")) if isinstance(details, Mapping) else ""
     if not reason:
         code = int(error.code or 0)
-        reason = {401: "authError", 403: "accessDenied", 404: "notFound"}.get(
-            code, "backendError" if code >= 500 else "invalid"
-        )
-    return service_error(
-        reason=reason, message=str(error.message or ""), doing=doing, job_id=job_id
-    )
+        reason = _REASONS.get(code, "backendError" if code >= 500 else "invalid")
+    message = _REQUEST.sub("", str(error.message or ""))
+    return service_error(reason=reason, message=message, doing=doing)

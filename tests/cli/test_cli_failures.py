@@ -110,6 +110,7 @@ def test_an_unexpected_error_leaves_a_private_trace_without_its_message(
     assert called.code == 1
     assert SECRET not in called.err
     assert called.err.count("\n") == 1
+    assert "Unexpected ValueError at " in called.err
     path = Path(re.findall(r"trace is in (\S+);", called.err)[0])
     assert path.parent == tmp_path / "home" / "logs"
     assert path.stat().st_mode & 0o777 == 0o600

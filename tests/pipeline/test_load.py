@@ -163,7 +163,7 @@ async def test_every_record_reaches_its_lane_once_in_source_order() -> None:
     assert set(sink.lanes) == {0, 1}
     for ids in sink.lanes.values():
         assert ids == sorted(ids, key=expected.index)
-    counts = load.outcome.tally.counts
+    counts = load.outcome.counts
     assert (counts.read, counts.loaded) == (120, 120)
     assert load.outcome.bytes_read == 1200
     assert observer.seen[-1].bytes_done == observer.seen[-1].bytes_total == 1200
@@ -182,7 +182,7 @@ async def test_a_sink_that_stands_still_stops_the_reading() -> None:
     assert blocks.given < 100
     gate.set()
     await running
-    assert load.outcome.tally.counts.read == 5000
+    assert load.outcome.counts.read == 5000
 
 
 async def test_the_first_error_wins_and_what_was_committed_is_still_counted() -> None:
@@ -190,7 +190,7 @@ async def test_the_first_error_wins_and_what_was_committed_is_still_counted() ->
     load, _ = _load(blocks, sink, (_file("a", 50),))
     with pytest.RaisesGroup(SinkError):
         await load.run()
-    counts = load.outcome.tally.counts
+    counts = load.outcome.counts
     assert counts.read == sum(len(ids) for ids in sink.lanes.values())
     assert counts.adds_up
     assert blocks.closed == 1
@@ -254,7 +254,7 @@ async def test_cancelling_while_a_thread_reads_waits_for_the_thread() -> None:
 async def test_an_empty_feed_is_loaded_at_once() -> None:
     load, _ = _load(_Blocks(), _Sink(), (_file("a", 0),))
     await load.run()
-    assert load.outcome.tally.counts == FeedCounts()
+    assert load.outcome.counts == FeedCounts()
 
 
 async def test_rejections_go_with_the_first_lane_and_add_up(tmp_path: Path) -> None:

@@ -50,4 +50,4 @@ async def warehouse(target: WarehouseTarget, tmp_path: Path) -> AsyncIterator[Wa
     """A sink with its tables made, and the steps of a run in short."""
     async with WarehouseSink(target) as sink:
         await sink.ensure()
-        yield Warehouse(sink, tmp_path)
+        yield Warehouse(sink, tmp_path, target.dataset)

@@ -32,12 +32,13 @@ ROLLUPS = {
 class Warehouse:
     """A sink, and a folder for its spool. `merged` and `refreshed` are the last results."""
 
-    def __init__(self, sink: WarehouseSink, folder: Path) -> None:
+    def __init__(self, sink: WarehouseSink, folder: Path, name: str) -> None:
         self.sink = sink
         self.folder = folder
         self.rules: AnalyticsRules = default_contract().analytics
         self.merged: dict[LoadTable, MergedGroup] = {}
         self.refreshed: Refreshed | None = None
+        self._name = name
         self._numbers = count(1)
 
     async def publish(
@@ -60,7 +61,8 @@ class Warehouse:
             number = next(self._numbers)
             file = spooled(self.folder, table, rows, name=str(number))
             dates = old_dates if table is LoadTable.TRANSACTIONS else ()
-            group = group_of(f"g{number}", table, file, dates=dates)
+            # Job ids are the project's: a group is unique in it, not only in its dataset.
+            group = group_of(f"{self._name}_{number}", table, file, dates=dates)
             await self.sink.load(group.parts[0])
             self.merged[table] = await self.sink.merge(group)
             groups.append(group)

@@ -61,13 +61,13 @@ _BASE: Mapping[LoadTable, Mapping[str, object]] = {
 }
 
 
-def transaction(transaction_id: str, day: str, amount: str, **other: object) -> dict[str, object]:
+def transaction(transaction_id: str, day: str, usd: str, **other: object) -> dict[str, object]:
     """A transaction at noon of `day`, in US dollars unless `other` says otherwise."""
     when = datetime.fromisoformat(f"{day}T12:00:00+00:00")
     return {
         "transaction_id": transaction_id,
-        "amount": Decimal(amount),
-        "amount_usd": Decimal(amount),
+        "amount": Decimal(usd),
+        "amount_usd": Decimal(usd),
         "timestamp": when,
         "transaction_date": when.astimezone(UTC).date(),
         **other,

@@ -179,7 +179,7 @@ def generate(invocation: Invocation, /, *, as_json: bool, **choice: Any) -> int:
 @dev.command(
     examples=(
         ("Write docs/reference/cli.md and settings.md", "dev reference"),
-        ("Somewhere else", "dev reference --out /tmp/reference"),
+        ("Somewhere else", "dev reference --out build/reference"),
     ),
 )
 @click.option(

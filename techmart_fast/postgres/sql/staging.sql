@@ -44,7 +44,7 @@ WHERE given.key IN (SELECT h.{key} FROM techmart_loader.held_{table} AS h)
 
 -- name: judge_single
 -- Judges records that are the only one of their key in the batch and have no held versions: beside
--- the stored version nothing matters. {content}, {derived}: row constructors of the columns.
+-- the stored version nothing matters.
 INSERT INTO pg_temp.judged_{table} (n, verdict, action, follows, kept, old_date)
 SELECT s.n,
        CASE WHEN v.older OR v.equal THEN 'duplicate' WHEN s.missing THEN 'held' ELSE 'loaded' END,

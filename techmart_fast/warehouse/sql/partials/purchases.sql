@@ -15,7 +15,7 @@ USING (
     FROM transactions
     WHERE transaction_date IN UNNEST(@dates) AND status = 'completed'
     UNION ALL
-    SELECT transaction_date, user_id, product_id, payment_method, 0, CAST(NULL AS TIMESTAMP)
+    SELECT transaction_date, user_id, product_id, payment_method, 0, NULL
     FROM partial_purchases
     WHERE transaction_date IN UNNEST(@dates)
   )

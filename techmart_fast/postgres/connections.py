@@ -1,0 +1,131 @@
+"""The sink's connections: for control, for each writer and for upkeep, replaced when lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from techmart_fast.errors import SinkAccessError, SinkError
+from techmart_fast.postgres import lease as leases
+from techmart_fast.postgres import quarantine, staging
+from techmart_fast.postgres.frame import Frame
+from techmart_fast.postgres.model import Lease, ReferentialIntegrity
+from techmart_fast.postgres.session import Session
+from techmart_fast.postgres.statements import statement
+from techmart_fast.postgres.tables import table_of
+from techmart_fast.postgres.target import PostgresTarget
+from techmart_fast.records import Feed
+
+_UPKEEP = -1
+"""The lane of releases and catalogues, beside those of the writers."""
+
+
+class Connections:
+    """Opens sessions when they are first needed, and anew after they broke.
+
+    The control session carries the lease's advisory lock: when it had to be replaced, the lease is
+    proven again before it is used.
+    """
+
+    def __init__(
+        self,
+        target: PostgresTarget,
+        *,
+        writers: int,
+        connect_timeout_seconds: float,
+        command_timeout_seconds: float,
+    ) -> None:
+        self._target = target
+        self._writers = writers
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._command_timeout_seconds = command_timeout_seconds
+        self._control: Session | None = None
+        self._control_turn = asyncio.Lock()
+        self._lanes: dict[int, Session] = {}
+        self._staging: dict[int, set[Feed]] = {}
+        self._lease: Lease | None = None
+        self._integrity: ReferentialIntegrity = "triggers"
+        self._server_version = ""
+
+    def __repr__(self) -> str:
+        return f"{self._target}, {len(self._lanes)} of {self._writers} writers open"
+
+    @property
+    def referential_integrity(self) -> ReferentialIntegrity:
+        """How foreign keys are checked by this role."""
+        return self._integrity
+
+    @property
+    def server_version(self) -> str:
+        """The server's version."""
+        return self._server_version
+
+    def hold(self, lease: Lease | None) -> None:
+        """Remember the lease that the control connection carries."""
+        self._lease = lease
+
+    async def open(self) -> None:
+        """Open the control connection and learn what the role may do."""
+        async with self.control() as session:
+            self._server_version = session.server_version
+            self._integrity = await _may_skip_triggers(session)
+
+    async def close(self) -> None:
+        """Close everything; safe to call again."""
+        sessions = [*self._lanes.values(), *([self._control] if self._control else [])]
+        self._lanes, self._staging, self._control, self._lease = {}, {}, None, None
+        for session in sessions:
+            await session.close()
+
+    @asynccontextmanager
+    async def control(self) -> AsyncIterator[Session]:
+        """The control session, for one user at a time."""
+        async with self._control_turn:
+            if self._control is None or self._control.closed:
+                self._control = await self._open()
+                if self._lease is not None:
+                    await leases.take_again(self._control, self._lease)
+            yield self._control
+
+    async def writer(self, lane: int, feed: Feed) -> Frame:
+        """The frame in which a lane's batches of a feed are written."""
+        if not 0 <= lane < self._writers:
+            raise ValueError(f"lane {lane} of {self._writers}")
+        return await self._frame(lane, feed)
+
+    async def upkeep(self, feed: Feed) -> Frame:
+        """The frame of releases and catalogues."""
+        return await self._frame(_UPKEEP, feed)
+
+    async def _frame(self, lane: int, feed: Feed) -> Frame:
+        session = self._lanes.get(lane)
+        if session is None or session.closed:
+            session = self._lanes[lane] = await self._open()
+            self._staging[lane] = set()
+            await quarantine.create_table(session)
+        if feed not in self._staging[lane]:
+            await staging.create_tables(session, table_of(feed))
+            self._staging[lane].add(feed)
+        return Frame(session=session, integrity=self._integrity, reopen=self._open)
+
+    async def _open(self) -> Session:
+        return await Session.open(
+            self._target,
+            application_name=leases.application_name(self._lease.run_id if self._lease else None),
+            connect_timeout_seconds=self._connect_timeout_seconds,
+            deadline_seconds=self._command_timeout_seconds,
+        )
+
+
+async def _may_skip_triggers(session: Session) -> ReferentialIntegrity:
+    try:
+        await session.script(
+            f"BEGIN; {statement('session', 'may_skip_triggers')}; ROLLBACK",
+            doing="asking what the role may do",
+        )
+    except SinkAccessError:
+        await session.rollback()
+        return "triggers"
+    except SinkError:
+        await session.rollback()
+        raise
+    return "set-based"

@@ -1,0 +1,108 @@
+"""The outbox: what the warehouse is owed, bound into load groups before a job is submitted."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from techmart_fast.errors import SinkError
+from techmart_fast.postgres import lease as leases
+from techmart_fast.postgres.model import Lease, LoadGroup, OutboxEntry
+from techmart_fast.postgres.session import Session
+from techmart_fast.postgres.statements import statement
+
+_DOING = "updating the outbox"
+
+
+async def pending(session: Session, table: str | None) -> list[OutboxEntry]:
+    """Entries that belong to no group yet, oldest first."""
+    rows = await session.fetch(statement("outbox", "pending"), table, doing="reading the outbox")
+    return [_entry(row) for row in rows]
+
+
+async def open_groups(session: Session) -> list[LoadGroup]:
+    """Groups that are not published, oldest first."""
+    rows = await session.fetch(statement("outbox", "open_groups"), doing="reading load groups")
+    members: dict[UUID, list[asyncpg.Record]] = {}
+    for row in rows:
+        members.setdefault(row["group_id"], []).append(row)
+    return [
+        LoadGroup(
+            group_id=group_id,
+            table=entries[0]["group_table"],
+            attempt=entries[0]["attempt"],
+            job_id=entries[0]["job_id"],
+            entries=tuple(_entry(row) for row in entries),
+        )
+        for group_id, entries in members.items()
+    ]
+
+
+async def store_group(
+    session: Session, lease: Lease, table: str, entry_ids: Sequence[int]
+) -> LoadGroup:
+    """Bind entries into a new group.
+
+    Raises:
+        SinkError: an entry is already bound or published, or feeds another table.
+    """
+    group_id = uuid4()
+    async with _leased(session, lease):
+        await session.execute(statement("outbox", "add_group"), group_id, table, doing=_DOING)
+        rows = await session.fetch(
+            statement("outbox", "bind"), group_id, table, list(entry_ids), doing=_DOING
+        )
+        if not rows or len(rows) != len(set(entry_ids)):
+            raise SinkError(f"Some outbox entries can't be grouped for {table}.")
+    entries = tuple(_entry(row) for row in rows)
+    return LoadGroup(group_id=group_id, table=table, attempt=0, job_id=None, entries=entries)
+
+
+async def store_attempt(
+    session: Session, lease: Lease, group_id: UUID, *, attempt: int, job_id: str
+) -> None:
+    """Store an attempt; attempts of a group only grow.
+
+    Raises:
+        SinkError: the group is published, unknown, or has this attempt or a later one.
+    """
+    async with _leased(session, lease):
+        stored = await session.execute(
+            statement("outbox", "attempt"), group_id, attempt, job_id, doing=_DOING
+        )
+        if not stored:
+            raise SinkError(f"Attempt {attempt} of load group {group_id} can't be stored.")
+
+
+async def mark_published(session: Session, lease: Lease, group_id: UUID) -> None:
+    """The group and its entries are done; doing it again changes nothing."""
+    async with _leased(session, lease):
+        await session.execute(statement("outbox", "publish_entries"), group_id, doing=_DOING)
+        await session.execute(statement("outbox", "publish_group"), group_id, doing=_DOING)
+
+
+@asynccontextmanager
+async def _leased(session: Session, lease: Lease) -> AsyncIterator[None]:
+    try:
+        await session.script("BEGIN", doing=_DOING)
+        if not await session.fetchrow(statement("outbox", "leased"), lease.epoch, doing=_DOING):
+            raise leases.lost()
+        yield
+        await session.script("COMMIT", doing=_DOING)
+    except SinkError:
+        await session.rollback()
+        raise
+
+
+def _entry(row: asyncpg.Record) -> OutboxEntry:
+    return OutboxEntry(
+        entry_id=row["entry_id"],
+        batch_id=row["batch_id"],
+        table=row["table_name"],
+        path=row["path"],
+        sha256=row["sha256"],
+        rows=row["row_count"],
+        size_bytes=row["size_bytes"],
+        dates=tuple(row["dates"]),
+    )

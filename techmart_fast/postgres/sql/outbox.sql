@@ -1,0 +1,58 @@
+-- What the warehouse is owed.
+
+-- name: pending
+-- Entries in no group yet, oldest first. $1 table, or NULL for all.
+SELECT o.entry_id, b.batch_id, o.table_name, o.path, o.sha256, o.row_count, o.size_bytes, o.dates
+FROM techmart_loader.outbox AS o
+JOIN techmart_loader.batches AS b USING (batch_no)
+WHERE o.published_at IS NULL AND o.group_id IS NULL AND ($1::text IS NULL OR o.table_name = $1)
+ORDER BY o.entry_id
+
+-- name: open_groups
+-- Groups that are not published, oldest first, one row for each entry.
+SELECT g.group_id, g.attempt, g.job_id, g.table_name AS group_table,
+       o.entry_id, b.batch_id, o.table_name, o.path, o.sha256, o.row_count, o.size_bytes, o.dates
+FROM techmart_loader.load_groups AS g
+JOIN techmart_loader.outbox AS o USING (group_id)
+JOIN techmart_loader.batches AS b USING (batch_no)
+WHERE g.published_at IS NULL
+ORDER BY g.created_at, g.group_id, o.entry_id
+
+-- name: leased
+-- Fences a change of the outbox like a batch. $1 epoch.
+SELECT epoch FROM techmart_loader.lease WHERE name = 'loader' AND epoch = $1 FOR KEY SHARE
+
+-- name: add_group
+-- $1 group_id, $2 table.
+INSERT INTO techmart_loader.load_groups (group_id, table_name) VALUES ($1, $2)
+
+-- name: bind
+-- Binds entries to a group. $1 group_id, $2 table, $3 entry ids. Result: the entries; fewer than
+-- asked for when some are bound, published or of another table.
+WITH bound AS (
+    UPDATE techmart_loader.outbox
+    SET group_id = $1
+    WHERE entry_id = ANY ($3::bigint[]) AND table_name = $2 AND group_id IS NULL
+      AND published_at IS NULL
+    RETURNING *
+)
+SELECT o.entry_id, b.batch_id, o.table_name, o.path, o.sha256, o.row_count, o.size_bytes, o.dates
+FROM bound AS o
+JOIN techmart_loader.batches AS b USING (batch_no)
+ORDER BY o.entry_id
+
+-- name: attempt
+-- Stores an attempt before its job is submitted. $1 group_id, $2 attempt, $3 job_id.
+UPDATE techmart_loader.load_groups
+SET attempt = $2, job_id = $3
+WHERE group_id = $1 AND published_at IS NULL AND attempt < $2
+
+-- name: publish_entries
+-- $1 group_id.
+UPDATE techmart_loader.outbox SET published_at = now()
+WHERE group_id = $1 AND published_at IS NULL
+
+-- name: publish_group
+-- $1 group_id.
+UPDATE techmart_loader.load_groups SET published_at = now()
+WHERE group_id = $1 AND published_at IS NULL

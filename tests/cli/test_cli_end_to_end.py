@@ -1,0 +1,199 @@
+"""The command line as a user has it: processes, real servers, signals, pipes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_support import CHECKOUT, spawn
+
+from techmart_fast.dev import ShopSpec, generate
+
+ROWS = 3_000
+FEEDS = ("users", "products", "transactions")
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small generated shop with a few defects, and its truth."""
+    folder = tmp_path_factory.mktemp("shop")
+    generate(ShopSpec(out=folder, transactions=ROWS, users=200, products=50, days=40))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home whose servers run for as long as these tests need them."""
+    home = tmp_path_factory.mktemp("home")
+    started = spawn("local", "start", "--json", home=home)
+    assert started.returncode == 0, started.stderr
+    assert json.loads(started.stdout)["kept"] is True
+    yield home
+    stopped = spawn("local", "stop", "--json", home=home)
+    assert json.loads(stopped.stdout)["running"] is False
+
+
+def load(*more: str, shop: Path, home: Path) -> subprocess.CompletedProcess[str]:
+    sources = [
+        *("--users", str(shop / "users.csv")),
+        *("--products", str(shop / "products.json")),
+        *("--transactions", str(shop / "transactions.ndjson")),
+    ]
+    return spawn("run", *sources, *more, home=home)
+
+
+@pytest.fixture(scope="module")
+def loaded(shop: Path, home: Path) -> dict[str, Any]:
+    """The object that the first `run --json` printed."""
+    done = load("--json", shop=shop, home=home)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1
+    assert all(json.loads(line)["event"] for line in done.stderr.splitlines())
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def truth(shop: Path) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads((shop / "truth.json").read_text())
+    return told
+
+
+def test_run_prints_one_object_whose_counts_are_the_truth(
+    loaded: dict[str, Any], shop: Path
+) -> None:
+    assert loaded["status"] == "completed"
+    assert loaded["run_id"]
+    assert loaded["seconds"] > 0
+    assert loaded["rows_per_second"] > 0
+    assert set(loaded["quality"]) >= {"completeness", "accuracy", "consistency"}
+    for feed in FEEDS:
+        told = loaded["feeds"][feed]
+        expected = truth(shop)["feeds"][feed]
+        assert {name: told[name] for name in expected} == expected
+
+
+def test_the_same_run_again_is_nothing_new_and_says_so(
+    loaded: dict[str, Any], shop: Path, home: Path
+) -> None:
+    again = load(shop=shop, home=home)
+    assert again.returncode == 0, again.stderr
+    assert "nothing new" in again.stdout.lower()
+    assert "\x1b" not in again.stdout
+
+
+def test_the_report_has_the_true_revenue_of_every_day(
+    loaded: dict[str, Any], shop: Path, home: Path
+) -> None:
+    done = spawn("report", "daily-sales", "--json", home=home)
+    rows = json.loads(done.stdout, parse_float=Decimal)
+    revenue = {row["date"]: f"{row['total_revenue']:.2f}" for row in rows}
+    assert revenue == truth(shop)["revenue_usd"]
+
+
+@pytest.mark.parametrize("kind", ["users", "products", "financials"])
+def test_every_report_has_rows_for_people_and_for_spreadsheets(
+    kind: str, loaded: dict[str, Any], home: Path
+) -> None:
+    shown = spawn("report", kind, home=home)
+    assert shown.returncode == 0, shown.stderr
+    assert "Nothing to report" not in shown.stdout
+    table = spawn("report", kind, "--csv", "--limit", "2", home=home)
+    assert len(table.stdout.splitlines()) == 3
+
+
+def test_status_and_quarantine_tell_of_the_run(loaded: dict[str, Any], home: Path) -> None:
+    standing = spawn("status", "--json", home=home)
+    assert standing.returncode == 0, standing.stderr
+    told = json.loads(standing.stdout)
+    assert told["runs"][-1]["run_id"] == loaded["run_id"]
+    assert told["warehouse_behind"] is False
+    rows = json.loads(spawn("quarantine", "list", "--json", "--limit", "999", home=home).stdout)
+    rejected = sum(loaded["feeds"][feed]["rejected"] for feed in FEEDS)
+    assert len(rows) == rejected > 0
+    number = str(rows[0]["number"])
+    one = json.loads(spawn("quarantine", "show", number, "--json", home=home).stdout)
+    assert one["code"] == rows[0]["code"]
+    assert one["raw"]
+
+
+def test_doctor_finds_everything_well(home: Path) -> None:
+    done = spawn("doctor", "--json", home=home)
+    assert done.returncode == 0, done.stdout
+    assert {check["check"] for check in json.loads(done.stdout)} >= {"database", "warehouse"}
+
+
+def test_psql_reaches_the_embedded_database(loaded: dict[str, Any], home: Path) -> None:
+    done = spawn("local", "psql", "--", "-Atc", "select count(*) from transactions", home=home)
+    assert int(done.stdout) > 0
+    assert spawn("local", "psql", "--", "-c", "selec", home=home).returncode != 0
+
+
+def test_standard_input_is_a_source(loaded: dict[str, Any], shop: Path, home: Path) -> None:
+    with (shop / "users.csv").open("rb") as users:
+        done = subprocess.run(
+            [sys.executable, "-m", "techmart_fast", "run", "--users", "-", "--json", "--quiet"],
+            stdin=users,
+            capture_output=True,
+            check=False,
+            timeout=120,
+            env={**os.environ, "TECHMART_HOME": str(home), "PYTHONPATH": str(CHECKOUT)},
+        )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["feeds"]["users"]["loaded"] == 0
+
+
+def test_quality_below_a_threshold_is_exit_code_3_and_loads_all_the_same(
+    loaded: dict[str, Any], home: Path, tmp_path: Path
+) -> None:
+    good = '{"user_id": "q1", "email": "a@b.example", "registration_date": "2024-01-01", '
+    bad = good.replace("q1", "q2")
+    lines = [good + '"country": "PT"}', bad + '"country": "XX"}']
+    (tmp_path / "users.ndjson").write_text("\n".join(lines))
+    done = spawn("run", "--users", str(tmp_path / "users.ndjson"), "--json", "--quiet", home=home)
+    assert done.returncode == 3, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["exit_code"], told["quality_verdict"]) == (3, "FAIL")
+    assert told["feeds"]["users"]["loaded"] == 1
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_says_so_and_the_next_one_carries_on(
+    number: signal.Signals, code: int, home: Path, tmp_path: Path
+) -> None:
+    prefix = f"s{number}"
+    generate(
+        ShopSpec(
+            out=tmp_path, transactions=20_000, users=50, products=20, defects=Decimal(0), days=5
+        )
+    )
+    text = (tmp_path / "transactions.ndjson").read_text().replace("txn", prefix)
+    (tmp_path / "transactions.ndjson").write_text(text)
+    command = [sys.executable, "-m", "techmart_fast", "run", "--json", "--block-bytes", "64KiB"]
+    for feed in ("users.csv", "products.json", "transactions.ndjson"):
+        command += [f"--{feed.partition('.')[0]}", str(tmp_path / feed)]
+    environment = {**os.environ, "TECHMART_HOME": str(home), "PYTHONPATH": str(CHECKOUT)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        for line in child.stderr:
+            event = json.loads(line)
+            if event["event"] == "progress" and event["feed"] == "transactions":
+                child.send_signal(number)
+                break
+        out, _ = child.communicate(timeout=120)
+    stopped = json.loads(out)
+    assert (child.returncode, stopped["status"], stopped["exit_code"]) == (code, "stopped", code)
+    assert stopped["feeds"]["transactions"]["loaded"] < 20_000
+    done = subprocess.run(command, capture_output=True, check=False, timeout=120, env=environment)
+    assert done.returncode == 0, done.stderr
+    sql = f"select count(*) from transactions where transaction_id like '{prefix}%'"
+    assert spawn("local", "psql", "--", "-Atc", sql, home=home).stdout.strip() == "20000"
