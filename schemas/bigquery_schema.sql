@@ -368,7 +368,7 @@ SELECT
     10000 * CAST(d.total_transactions AS NUMERIC) / NULLIF(
       d.total_transactions + d.refunded_transactions + d.failed_transactions
         + d.pending_transactions + d.cancelled_transactions, 0)
-  ) / 10000 AS completion_rate,
+  ) * NUMERIC '0.0001' AS completion_rate,
   d.data_quality_score
 FROM techmart.daily_sales_summary AS d
 CROSS JOIN (SELECT MAX(date) AS as_of FROM techmart.daily_sales_summary) AS newest

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
+from uuid import UUID
 
 import orjson
 
@@ -66,6 +67,9 @@ def forget(stream: io.TextIOBase | object) -> None:
 def _plain(value: object) -> object:
     if isinstance(value, Decimal):
         return orjson.Fragment(f"{value:f}")
+    if isinstance(value, UUID):
+        # asyncpg has a class of its own for them.
+        return str(value)
     raise TypeError(f"no JSON for {type(value).__name__}")
 
 

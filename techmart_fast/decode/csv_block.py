@@ -88,7 +88,8 @@ class _CsvDecoder:
         """How far the exact path should go: over a run that failed, or a short stretch."""
         if run:
             return run.end
-        end, size = start, len(self._data)
+        size = len(self._data)
+        end = record_at(self._data, start, size).end
         while end < min(start + _EXACT_BYTES, size):
             end = record_at(self._data, end, size).end
         return end

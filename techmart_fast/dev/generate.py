@@ -126,11 +126,12 @@ def _left_files(spec: ShopSpec) -> list[Path]:
     """The feed files that the `truth.json` of an earlier generation names, and itself."""
     truth = spec.out / f"{spec.prefix}{_TRUTH}"
     try:
-        named = json.loads(truth.read_text(encoding="utf-8"))["files"].values()
-    except (FileNotFoundError, ValueError, KeyError, AttributeError):
+        files = json.loads(truth.read_text(encoding="utf-8"))["files"]
+        # Only plain names: whatever else such a file says, nothing outside the folder is touched.
+        named = [Path(str(name)).name for names in files.values() for name in names]
+    except (FileNotFoundError, ValueError, LookupError, AttributeError, TypeError):
         return []
-    # Only plain names: whatever else such a file says, nothing outside the folder is touched.
-    return [spec.out / Path(str(name)).name for names in named for name in names] + [truth]
+    return [spec.out / name for name in named if name] + [truth]
 
 
 def _truth(

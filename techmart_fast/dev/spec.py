@@ -79,6 +79,8 @@ class Compression(StrEnum):
 class ShopSpec:
     """A shop to generate. Equal specs (whatever `out`) give equal bytes, on any machine.
 
+    (Compressed files may differ with the version of the compressor; what is in them does not.)
+
     `transactions`, `users` and `products` count distinct ids; repeats and corrections come on top.
     `defects` is the share of ids that get a defect, in each feed; `shares` sets the share of kinds
     within the defects (those left out keep their proportions in what remains). `end` is the last

@@ -7,10 +7,13 @@ and the next run carries on with the jobs that this one stored before it submitt
 import asyncio
 import re
 import time
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from techmart_fast.contract import Contract
+from techmart_fast.errors import WarehouseError
 from techmart_fast.pipeline.meter import Lap, Meter
 from techmart_fast.postgres import Lease, OutboxEntry, PostgresSink
 from techmart_fast.postgres import LoadGroup as StoredGroup
@@ -27,6 +30,11 @@ from techmart_fast.warehouse import (
 _JOB_ID = re.compile(
     r"techmart_load_[a-z_]+?_(?P<group>g[0-9a-f]{32})_(?P<attempt>\d+)_(?P<part>\d+)"
 )
+
+_JOB_FAILED, _STAGING_INCOMPLETE = "jobFailed", "stagingRows"
+_MOST_ATTEMPTS = 3
+
+_Key = tuple[str, LoadTable, int]
 
 
 class Publisher:
@@ -54,7 +62,8 @@ class Publisher:
         self._meter = meter
         self._wake = asyncio.Event()
         self._closing = False
-        self._parts: dict[tuple[str, LoadTable, int], list[tuple[LoadPart, StoredGroup]]] = {}
+        self._parts: dict[_Key, list[tuple[LoadPart, StoredGroup]]] = {}
+        self._part_numbers: Counter[LoadTable] = Counter()
         self.published: dict[str, int] = {}
 
     def wake(self) -> None:
@@ -86,11 +95,9 @@ class Publisher:
 
         Returns None when there was nothing to publish and the rollups were up to date.
         """
+        for key in tuple(self._parts):
+            await self._merge(key)
         groups = [self._group(members) for members in self._parts.values()]
-        for group in groups:
-            with self._meter.lap("warehouse merge", rows=group.rows):
-                merged = await self._warehouse.merge(group)
-            self.published[group.table] = self.published.get(group.table, 0) + merged.written
         began = time.perf_counter()
         refreshed = await self._warehouse.refresh(groups, self._contract.analytics)
         if groups:
@@ -117,7 +124,7 @@ class Publisher:
             job = _JOB_ID.fullmatch(stored.job_id or "")
             if job is None:
                 # Bound, but no job was ever stored for it: it gets one now, as if it were new.
-                await self._load_stored(stored, self._next_part(LoadTable(stored.table)))
+                await self._load_stored(stored)
                 continue
             part = LoadPart(
                 group_id=job["group"],
@@ -138,18 +145,21 @@ class Publisher:
             for share in shares:
                 chosen = [by_path[member.path].entry_id for member in share]
                 stored = await self._postgres.store_group(self._lease, table, chosen)
-                await self._load_stored(stored, self._next_part(table))
+                await self._load_stored(stored)
 
-    def _next_part(self, table: LoadTable) -> tuple[str, int]:
-        group_id = f"g{self._lease.run_id.hex}"
-        return group_id, len(self._parts.get((group_id, table, 1), []))
-
-    async def _load_stored(self, stored: StoredGroup, place: tuple[str, int]) -> None:
-        group_id, number = place
+    async def _load_stored(self, stored: StoredGroup) -> None:
+        """Load a group's entries as the next part of this run's load group of their table."""
+        table, group_id = LoadTable(stored.table), f"g{self._lease.run_id.hex}"
+        number = self._part_numbers[table]
+        self._part_numbers[table] += 1
+        attempts = [
+            attempt for group, of, attempt in self._parts if (group, of) == (group_id, table)
+        ]
         part = LoadPart(
             group_id=group_id,
-            table=LoadTable(stored.table),
+            table=table,
             part=number,
+            attempt=max(attempts, default=1),
             members=_members(stored.entries),
         )
         await self._postgres.store_attempt(
@@ -158,14 +168,53 @@ class Publisher:
         await self._load(part, stored)
 
     async def _load(self, part: LoadPart, stored: StoredGroup) -> None:
-        with self._meter.lap("warehouse load", rows=part.rows, size_bytes=part.size_bytes):
-            await self._warehouse.load(part)
-        key = (part.group_id, part.table, part.attempt)
-        self._parts.setdefault(key, []).append((part, stored))
+        members = self._parts.setdefault(_key(part), [])
+        members.append((part, stored))
+        try:
+            with self._meter.lap("warehouse load", rows=part.rows, size_bytes=part.size_bytes):
+                await self._warehouse.load(part)
+        except WarehouseError as error:
+            if error.reason != _JOB_FAILED or part.attempt == _MOST_ATTEMPTS:
+                raise
+            await self._load_again(_key(part))
+
+    async def _merge(self, key: _Key) -> None:
+        group = self._group(self._parts[key])
+        try:
+            with self._meter.lap("warehouse merge", rows=group.rows):
+                merged = await self._warehouse.merge(group)
+        except WarehouseError as error:
+            if error.reason != _STAGING_INCOMPLETE or group.attempt == _MOST_ATTEMPTS:
+                raise
+            await self._merge(await self._load_again(key))
+            return
+        self.published[group.table] = self.published.get(group.table, 0) + merged.written
+
+    async def _load_again(self, key: _Key) -> _Key:
+        """Load all parts of a group under its next attempt: a failed job's id can't be used again.
+
+        The attempt is stored for every part before any of its jobs is submitted.
+        """
+        again = [
+            (replace(part, attempt=part.attempt + 1), stored)
+            for part, stored in self._parts.pop(key)
+        ]
+        for part, stored in again:
+            await self._postgres.store_attempt(
+                self._lease, stored.group_id, attempt=part.attempt, job_id=part.job_id
+            )
+        for part, stored in again:
+            await self._load(part, stored)
+        return _key(again[0][0])
 
     def _group(self, members: Sequence[tuple[LoadPart, StoredGroup]]) -> LoadGroup:
         touched = {day for _, stored in members for entry in stored.entries for day in entry.dates}
         return LoadGroup(parts=tuple(part for part, _ in members), other_dates=frozenset(touched))
+
+
+def _key(part: LoadPart) -> _Key:
+    """What parts of one staging table share."""
+    return part.group_id, part.table, part.attempt
 
 
 def _members(entries: Sequence[OutboxEntry]) -> tuple[SpooledFile, ...]:

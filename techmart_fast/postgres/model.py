@@ -112,7 +112,8 @@ class BatchOutcome:
     `skipped`: the batch was committed before; its candidates count as duplicates, nothing changed.
     `accepted`: rows handed to the spool. `flagged`: loaded records with a high
     `payment_method_risk`. `dates`: every transaction date that the batch touched in the warehouse,
-    new and old. `superseded`: held rows dropped because a newer version was loaded.
+    new and old. `superseded`: held records dropped because a newer version was loaded, so that the
+    held ones of now are all ever held, less released, less superseded.
     """
 
     batch_id: UUID

@@ -49,8 +49,6 @@ async def make_plan(
     chained = form.repeated.copy()
     asked = rows_up_to(keys, claim.newest_key)
     any_held = table.held and claim.any_held
-    if asked.size or any_held or chained.any():
-        await session.script(statement("staging", "by_index"), doing="planning a batch")
     if asked.size:
         stored[await _found(session, table, keys, "known", asked)] = True
     if any_held:

@@ -49,10 +49,10 @@ async def _release_batch(
             raise AssertionError("a fresh random batch id was known")
         await _lock(session, table, batch_no=claim.batch_no)
         last = await session.fetchrow(statement("release", "last"), doing=_DOING)
-        await session.script(statement("staging", "by_index"), doing=_DOING)
         judged = await staging.judge(session, table, single=False, chained=True)
         accepted = await _accepted(session, table)
-        released = await session.execute(statement("release", "let_go"), doing=_DOING)
+        gone = await session.fetchrow(statement("release", "let_go"), doing=_DOING)
+        released = int(gone["counted"]) if gone else 0
         spooled, superseded = await together(
             spool_rows(spool, table, accepted, claim.catalogue),
             staging.apply(session, table, judged, claim.batch_no),

@@ -21,7 +21,8 @@ class Judged:
     """What the staged records come to.
 
     `loaded`, `held`, `duplicate` count records (`corrected` and `flagged` are parts of `loaded`);
-    `inserted`, `updated`, `advanced`, `put_on_hold` count rows. `accepted` are the row numbers, in
+    `inserted`, `updated`, `advanced`, `put_on_hold` count rows; `passed_over` are held records that
+    a newer one of the same batch made pointless. `accepted` are the row numbers, in
     the batch, whose content is written; for those in `rekept` the `rekept_values` are kept.
     """
 
@@ -34,6 +35,7 @@ class Judged:
     updated: int = 0
     advanced: int = 0
     put_on_hold: int = 0
+    passed_over: int = 0
     accepted: Rows
     rekept: Rows
     rekept_values: tuple[str, ...] = ()
@@ -100,8 +102,9 @@ async def apply(session: Session, table: Table, judged: Judged, batch_no: int) -
     if judged.put_on_hold:
         await session.execute(statement("staging", "hold", **parts), batch_no, doing=doing)
     if table.held and judged.inserted + judged.updated + judged.advanced:
-        return await session.execute(statement("staging", "supersede", **parts), doing=doing)
-    return 0
+        dropped = await session.fetchrow(statement("staging", "supersede", **parts), doing=doing)
+        return judged.passed_over + (dropped["counted"] if dropped else 0)
+    return judged.passed_over
 
 
 def _judged(row: asyncpg.Record) -> Judged:
@@ -115,6 +118,7 @@ def _judged(row: asyncpg.Record) -> Judged:
         updated=row["updated"],
         advanced=row["advanced"],
         put_on_hold=row["put_on_hold"],
+        passed_over=row["passed_over"],
         accepted=np.sort(np.array(row["accepted"], dtype=np.int64)),
         rekept=np.array(row["rekept"], dtype=np.int64),
         rekept_values=tuple(row["rekept_values"]),

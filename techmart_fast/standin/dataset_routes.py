@@ -25,7 +25,7 @@ from techmart_fast.standin.service import (
     dataset_of,
     json_body,
 )
-from techmart_fast.standin.storage import Work
+from techmart_fast.standin.work import Work
 
 routes = web.RouteTableDef()
 _ALL = "/bigquery/v2/projects/{project}/datasets"

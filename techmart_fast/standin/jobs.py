@@ -15,7 +15,8 @@ import duckdb
 from techmart_fast.standin.clock import now_ms
 from techmart_fast.standin.failure import ServiceError, duplicate, not_found
 from techmart_fast.standin.resources import TableRef
-from techmart_fast.standin.storage import Storage, Work
+from techmart_fast.standin.storage import Storage
+from techmart_fast.standin.work import Work
 
 log = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ from techmart_fast.standin.clock import now_ms
 from techmart_fast.standin.failure import ServiceError, not_found, not_implemented
 from techmart_fast.standin.jobs import Outcome
 from techmart_fast.standin.parquet import parquet_fields
+from techmart_fast.standin.parts import MOST_PARTS, Part, keep_file
 from techmart_fast.standin.resources import (
     Table,
     TableRef,
@@ -25,7 +26,7 @@ from techmart_fast.standin.resources import (
     requires_filter,
     table_ref,
 )
-from techmart_fast.standin.storage import Work, physical
+from techmart_fast.standin.work import Work, physical
 from techmart_fast.standin.volume import table_bytes
 
 Body = Mapping[str, object]
@@ -119,16 +120,17 @@ class LoadPlan:
 
     def run(self, work: Work) -> Outcome:
         """Write the file's rows into the destination."""
+        size = self.file.stat().st_size
         table, created = self._destination(work)
         if self.partition is not None:
             self._make_room(work, table, self.partition)
         elif not created:
-            self._empty(work, table)
-        rows = self._insert(work, table)
+            table = self._emptied(work, table)
+        table, rows = self._filled(work, table)
         work.put_table(table.modified(now_ms()))
         statistics = {
             "inputFiles": "1",
-            "inputFileBytes": str(self.file.stat().st_size),
+            "inputFileBytes": str(size),
             "outputRows": str(rows),
             "outputBytes": str(rows * table_bytes(work.cursor, table).per_row),
             "badRecords": "0",
@@ -194,41 +196,72 @@ class LoadPlan:
                 if not may_add:
                     raise _mismatch(table, f"Cannot add fields (field: {one.name})")
                 added = replace(one, mode="NULLABLE" if one.mode == "REQUIRED" else one.mode)
-                work.add_column(table, added)
-                table = replace(table, schema=(*table.schema, added))
+                table = work.add_column(table, added)
             elif asked and present.type != one.type:
                 text = f"Field {one.name} has changed type from {present.type} to {one.type}"
                 raise _mismatch(table, text)
         return table
 
-    def _empty(self, work: Work, table: Table) -> None:
+    def _emptied(self, work: Work, table: Table) -> Table:
         if self._disposition in ("WRITE_TRUNCATE", "WRITE_TRUNCATE_DATA"):
-            work.execute(f"DELETE FROM {physical(table.ref)}")
-        elif self._disposition == "WRITE_EMPTY":
+            return work.clear(table)
+        if self._disposition == "WRITE_EMPTY":
             _refuse_rows(work, table, "TRUE")
+        return table
 
-    def _insert(self, work: Work, table: Table) -> int:
+    def _filled(self, work: Work, table: Table) -> tuple[Table, int]:
+        """The table with the file's rows, and how many they are."""
+        columns = ", ".join(
+            f"{value} AS {quoted(name)}" for name, value in self._values(table).items()
+        )
+        rows = work.count("SELECT count(*) FROM read_parquet(?)", [str(self.file)])
+        if self._can_be_kept(work, table):
+            part = Part(keep_file(self.file, work.parts), columns)
+            kept = work.parts / part.file
+            work.after_rollback.append(lambda: kept.unlink(missing_ok=True))
+            return work.add_part(table, part), rows
+        table = work.settle(table)
+        source = f"SELECT {columns} FROM read_parquet(?)"
+        work.execute(f"INSERT INTO {physical(table.ref)} {source}", [str(self.file)])
+        return table, rows
+
+    def _can_be_kept(self, work: Work, table: Table) -> bool:
+        """Whether the file may stay as it is: nothing else is in the table, nothing to round."""
+        if self.partition is not None or len(table.parts) >= MOST_PARTS:
+            return False
+        if not table.parts and work.count(f"SELECT count(*) FROM {physical(table.ref)}"):
+            return False
+        given = {one.name.lower(): one for one in self.fields}
+        for column in table.schema:
+            one = given.get(column.name.lower())
+            if one is not None and not is_within(one, column):
+                return False
+            if column.mode == "REQUIRED" and one is not None and one.mode != "REQUIRED":
+                self._check_filled(work, table, column)
+        return True
+
+    def _check_filled(self, work: Work, table: Table, column: Field) -> None:
+        where = f"{quoted(column.name)} IS NULL"
+        if work.count(f"SELECT count(*) FROM read_parquet(?) WHERE {where}", [str(self.file)]):
+            raise ServiceError("invalid", f"Required field {column.name} of {table.ref} is null.")
+
+    def _values(self, table: Table) -> dict[str, str]:
+        """For each column of the table, what it becomes of the file's columns."""
         by_name = {one.name.lower(): one for one in self.fields}
-        names, values = [], []
+        values: dict[str, str] = {}
         for column in table.schema:
             given = by_name.pop(column.name.lower(), None)
-            if given is None:
-                if column.mode == "REQUIRED":
-                    raise _mismatch(table, f"The required field {column.name} is missing")
-                if column.mode == "REPEATED":
-                    names.append(quoted(column.name))
-                    values.append("[]")
-                continue
-            names.append(quoted(column.name))
-            values.append(_converted(table, given, column))
+            if given is not None:
+                values[column.name] = _converted(table, given, column)
+            elif column.mode == "REQUIRED":
+                raise _mismatch(table, f"The required field {column.name} is missing")
+            else:
+                absent = "[]" if column.mode == "REPEATED" else "NULL"
+                values[column.name] = f"CAST({absent} AS {column.type.duckdb})"
         if by_name:
             extra = next(iter(by_name.values())).name
             raise _mismatch(table, f"Cannot add fields (field: {extra})")
-        source = f"SELECT {', '.join(values)} FROM read_parquet(?)"
-        row = work.execute(
-            f"INSERT INTO {physical(table.ref)} ({', '.join(names)}) {source}", [str(self.file)]
-        ).fetchone()
-        return int(row[0]) if row else 0
+        return values
 
     def _make_room(self, work: Work, table: Table, partition: PartitionId) -> None:
         """Check that every row of the file is in the partition, and empty that if asked."""
@@ -246,6 +279,7 @@ class LoadPlan:
                 f"{partition.text}",
             )
         if self._disposition in ("WRITE_TRUNCATE", "WRITE_TRUNCATE_DATA"):
+            table = work.settle(table)
             work.execute(f"DELETE FROM {physical(table.ref)} WHERE {inside}", days)
         elif self._disposition == "WRITE_EMPTY":
             _refuse_rows(work, table, inside, days)
@@ -309,10 +343,24 @@ def _converted(table: Table, given: Field, column: Field) -> str:
         raise _mismatch(table, text)
     value = f"CAST({quoted(given.name)} AS {column.type.duckdb})"
     if column.mode == "REPEATED":
-        return f"coalesce({value}, [])"
-    if column.limits:
-        return f"CAST(CAST({value} AS {column.limits}) AS {column.type.duckdb})"
+        value = f"coalesce({value}, [])"
+    if not is_within(given, column):
+        return f"CAST(CAST({value} AS {column.limited_duckdb}) AS {column.type.duckdb})"
     return value
+
+
+def is_within(given: Field, column: Field) -> bool:
+    """Whether every number of a file's column fits the NUMERIC(p, s) of the table's as it is."""
+    if column.kind is Kind.STRUCT:
+        inner = {one.name.lower(): one for one in given.fields}
+        return all(is_within(inner[one.name.lower()], one) for one in column.fields)
+    if not column.limits:
+        return True
+    if "precision" not in given.details:
+        return False
+    sizes = [(int(one.details["precision"]), int(one.details.get("scale", "0"))) for one in (given, column)]
+    (precision, scale), (most, places) = sizes
+    return scale <= places and precision - scale <= most - places
 
 
 def _mismatch(table: Table, text: str) -> ServiceError:

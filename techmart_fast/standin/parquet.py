@@ -42,7 +42,10 @@ def _field(one: "pa.Field[pa.DataType]", *, list_inference: bool) -> Field:
             for place in range(kind.num_fields)
         )
         return Field(name=one.name, kind=Kind.STRUCT, mode=mode, fields=inner)
-    return Field(name=one.name, kind=_scalar(one.name, kind), mode=mode)
+    details = {}
+    if pa.types.is_decimal(kind):
+        details = {"precision": str(kind.precision), "scale": str(kind.scale)}
+    return Field(name=one.name, kind=_scalar(one.name, kind), mode=mode, details=details)
 
 
 def _scalar(name: str, kind: pa.DataType) -> Kind:

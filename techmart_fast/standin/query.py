@@ -17,7 +17,7 @@ from techmart_fast.standin.sql.names import Names
 from techmart_fast.standin.sql.parameters import Parameters, parameters_of
 from techmart_fast.standin.sql.parse import parse_script
 from techmart_fast.standin.sql.statements import Context, Done, Rows, run_statement, writes_of
-from techmart_fast.standin.storage import Work
+from techmart_fast.standin.work import Work
 
 Body = Mapping[str, object]
 

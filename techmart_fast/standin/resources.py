@@ -10,6 +10,7 @@ import orjson
 
 from techmart_fast.standin.bqtypes import Field, schema_from_api
 from techmart_fast.standin.failure import ServiceError, not_implemented
+from techmart_fast.standin.parts import Part
 
 DATASET_NAME = re.compile(r"[A-Za-z0-9_]{1,1024}")
 TABLE_NAME = re.compile(r"[\w\- ]{1,1024}")
@@ -27,6 +28,7 @@ _KEPT_DATASET = (
 _KEPT_TABLE = ("description", "expirationTime", "friendlyName", "labels", "tableConstraints")
 
 Body = Mapping[str, object]
+_NEVER = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -156,6 +158,11 @@ class Table:
     clustering: tuple[str, ...] = ()
     require_partition_filter: bool = False
     details: Body = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
+
+    def has_expired(self, now_ms: int) -> bool:
+        """Whether its expiration time has come: it is as good as dropped."""
+        return now_ms >= int(str(self.details.get("expirationTime") or _NEVER))
 
     def column(self, name: str) -> Field | None:
         """The column of that name; case does not count."""
@@ -187,9 +194,13 @@ class Table:
             body["clustering"] = {"fields": list(self.clustering)}
         return body | {"etag": _etag(body)}
 
+    def saved(self) -> dict[str, object]:
+        """Everything of the table that is kept."""
+        return self.to_api() | {"parts": [[one.file, one.columns] for one in self.parts]}
+
     @staticmethod
-    def from_api(body: Body) -> "Table":
-        """A table from what `to_api` gave."""
+    def restored(body: Body) -> "Table":
+        """A table from what `saved` gave."""
         ref = table_ref(body["tableReference"], project="")
         view = body.get("view")
         return Table(
@@ -202,6 +213,7 @@ class Table:
             clustering=clustering_from_api(body),
             require_partition_filter=bool(body.get("requirePartitionFilter")),
             details=kept_table_details(body),
+            parts=tuple(Part(*one) for one in cast("list[list[str]]", body["parts"])),
         )
 
 

@@ -63,7 +63,7 @@ def encoded_page(
     text = row_text(kinds, int64_timestamps=int64_timestamps)
     cursor.register("page", renamed)
     try:
-        texts = cursor.execute(f"SELECT {text} || ',' FROM page").to_arrow_table().column(0)
+        texts = cursor.sql(f"SELECT {text} || ',' FROM page").to_arrow_table().column(0)
     finally:
         cursor.unregister("page")
     pieces: list[bytes] = []

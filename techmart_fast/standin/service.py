@@ -13,7 +13,8 @@ from techmart_fast.standin.failure import ServiceError
 from techmart_fast.standin.jobs import JobRunner
 from techmart_fast.standin.resources import DatasetRef, TableRef
 from techmart_fast.standin.results import Page, ResultStore
-from techmart_fast.standin.storage import Storage, Work
+from techmart_fast.standin.storage import Storage
+from techmart_fast.standin.work import Work
 
 Body = Mapping[str, object]
 Answer = TypeVar("Answer")

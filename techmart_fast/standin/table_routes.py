@@ -37,7 +37,7 @@ from techmart_fast.standin.service import (
     whole_number,
 )
 from techmart_fast.standin.sql.ddl import view_columns
-from techmart_fast.standin.storage import Work, physical
+from techmart_fast.standin.work import Work, physical
 from techmart_fast.standin.volume import table_bytes
 
 routes = web.RouteTableDef()
@@ -95,8 +95,7 @@ def _described(work: Work, table: Table) -> dict[str, object]:
     dataset = work.dataset(table.ref.parent)
     body = table.to_api() | {"location": dataset.location}
     if table.view_query is None:
-        row = work.execute(f"SELECT count(*) FROM {physical(table.ref)}").fetchone()
-        rows = int(row[0]) if row else 0
+        rows = work.count(f"SELECT count(*) FROM {physical(table.ref)}")
         size = rows * table_bytes(work.cursor, table).per_row if rows else 0
         body |= {"numRows": str(rows), "numBytes": str(size), "numLongTermBytes": "0"}
     return body
@@ -192,6 +191,7 @@ def _with_schema(work: Work, table: Table, schema: Sequence[Field]) -> Table:
                 f"type or mode from {one.type} {one.mode} to {new.type} {new.mode}",
             )
         if new.mode != one.mode:
+            table = work.settle(table)
             work.execute(
                 f"ALTER TABLE {physical(table.ref)} ALTER {quoted(one.name)} DROP NOT NULL"
             )
@@ -203,7 +203,7 @@ def _with_schema(work: Work, table: Table, schema: Sequence[Field]) -> Table:
                 f"Provided Schema does not match Table {table.ref}. Cannot add required fields to "
                 f"an existing schema. (field: {one.name})",
             )
-        work.add_column(table, one)
+        table = work.add_column(table, one)
         kept.append(one)
     return replace(table, schema=tuple(kept))
 
@@ -220,6 +220,7 @@ async def delete(request: web.Request) -> web.Response:
             return
         column, days = partition.column_of(table), (partition.first, partition.last)
         where = f"CAST({quoted(column)} AS DATE) BETWEEN ? AND ?"
+        table = work.settle(table)
         work.execute(f"DELETE FROM {physical(ref)} WHERE {where}", list(days))
         work.put_table(table.modified(now_ms()))
 
@@ -248,15 +249,14 @@ async def list_rows(request: web.Request) -> web.Response:
             column = quoted(partition.column_of(table))
             source += f" WHERE CAST({column} AS DATE) BETWEEN ? AND ?"
             days = [partition.first, partition.last]
-        row = work.execute(f"SELECT count(*) FROM {source}", days).fetchone()
-        total = int(row[0]) if row else 0
+        total = work.count(f"SELECT count(*) FROM {source}", days)
         first = first_row(
             token=query.get("pageToken"), start_index=query.get("startIndex"), total=total
         )
         size = min(PAGE_ROWS if limit is None else limit, PAGE_ROWS)
         names = ", ".join(quoted(name) for name, _ in columns)
-        rows = work.execute(
-            f"SELECT {names} FROM {source} LIMIT {size} OFFSET {first}", days
+        rows = work.cursor.sql(
+            f"SELECT {names} FROM {source} LIMIT {size} OFFSET {first}", params=days
         ).to_arrow_table()
         return encoded_page(
             work.cursor,

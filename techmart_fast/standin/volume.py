@@ -13,7 +13,7 @@ import duckdb
 
 from techmart_fast.standin.bqtypes import BqType, Kind, quoted
 from techmart_fast.standin.resources import Table
-from techmart_fast.standin.storage import physical
+from techmart_fast.standin.work import physical
 
 _FIXED: Mapping[Kind, int] = {
     Kind.INT64: 8,

@@ -45,8 +45,9 @@ def repair_text(column: pa.StringArray) -> TextColumn:
     if not _may_need_trim(column):
         return TextColumn(column, 0)
     trimmed = pc.utf8_trim_whitespace(column)
-    repaired = int(pc.sum(pc.not_equal(trimmed, column)).as_py() or 0)
     empty = pc.equal(pc.binary_length(trimmed), 0)
+    changed = pc.and_not(pc.not_equal(trimmed, column), empty)
+    repaired = int(pc.sum(changed).as_py() or 0)
     return TextColumn(pc.if_else(empty, pa.scalar(None, pa.string()), trimmed), repaired)
 
 

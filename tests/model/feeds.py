@@ -10,7 +10,7 @@ from tests.model import ShopModel
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def user(user_id: str, **changes: object) -> dict[str, object]:
+def user(user_id: str, /, **changes: object) -> dict[str, object]:
     """A valid user."""
     return {
         "user_id": user_id,
@@ -22,7 +22,7 @@ def user(user_id: str, **changes: object) -> dict[str, object]:
     } | changes
 
 
-def product(product_id: str, **changes: object) -> dict[str, object]:
+def product(product_id: str, /, **changes: object) -> dict[str, object]:
     """A valid product of 10 USD, 73 pieces in stock."""
     return {
         "product_id": product_id,
@@ -34,7 +34,7 @@ def product(product_id: str, **changes: object) -> dict[str, object]:
     } | changes
 
 
-def order(transaction_id: str, **changes: object) -> dict[str, object]:
+def order(transaction_id: str, /, **changes: object) -> dict[str, object]:
     """A valid completed transaction of 100.00 USD by u1 for p1."""
     return {
         "transaction_id": transaction_id,

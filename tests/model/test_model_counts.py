@@ -187,7 +187,10 @@ def test_a_contract_renames_maps_and_places_naive_times(tmp_path: Path) -> None:
         """
         reporting_time_zone = "America/Sao_Paulo"
         [transactions]
-        required = ["transaction_id", "user_id", "amount", "currency", "timestamp", "payment_method", "status"]
+        required = [
+            "transaction_id", "user_id", "amount", "currency", "timestamp",
+            "payment_method", "status",
+        ]
         time_zone = "America/Sao_Paulo"
         [transactions.fields]
         timestamp = "ordered"

@@ -58,8 +58,8 @@ def dev() -> None:
             ("values", "0.12, a value that the contract refuses: rejected"),
             ("missing", "0.04, a required field is empty or absent: rejected"),
             ("structure", "0.08, broken syntax, wrong type, NUL, bad UTF-8: rejected"),
-            ("orphans", "0.10, the user or the product does not exist: held (transactions)"),
-            ("late", "0.10, an old timestamp late in the file: loads (transactions)"),
+            ("orphans", "0.06, the user or the product does not exist: held (transactions)"),
+            ("late", "0.14, an old timestamp late in the file: loads (transactions)"),
         ),
     ),
 )

@@ -45,8 +45,12 @@ WHERE j.action IN ('insert', 'correct')
 ORDER BY s.n
 
 -- name: let_go
--- Takes released rows out of the held ones.
-DELETE FROM techmart_loader.held_transactions AS h
-USING pg_temp.staged_transactions AS s
-WHERE NOT s.missing AND h.transaction_id = s.transaction_id
-  AND h.source_ordinal = s.source_ordinal AND h.source_offset = s.source_offset
+-- Takes released rows out of the held ones. Result: how many of them were counted as held.
+WITH released AS (
+    DELETE FROM techmart_loader.held_transactions AS h
+    USING pg_temp.staged_transactions AS s
+    WHERE NOT s.missing AND h.transaction_id = s.transaction_id
+      AND h.source_ordinal = s.source_ordinal AND h.source_offset = s.source_offset
+    RETURNING h.counted
+)
+SELECT count(*) FILTER (WHERE counted) AS counted FROM released

@@ -23,13 +23,6 @@ CREATE TEMPORARY TABLE IF NOT EXISTS judged_{table} (
     old_date date
 ) ON COMMIT DELETE ROWS
 
--- name: by_index
--- For the statements below, in this transaction: a batch's keys are looked up in the table's index.
--- The planner, which does not know that the index is in memory, would read the whole table instead
--- (five million rows for a batch of 80,000: several times slower).
-SET LOCAL enable_hashjoin = off;
-SET LOCAL enable_seqscan = off
-
 -- name: known
 -- Which keys are stored? $1 keys. Result: numbers, from 1, into $1.
 SELECT given.n
@@ -143,7 +136,7 @@ WINDOW chain AS (PARTITION BY d.{key} ORDER BY d.position
 
 -- name: summarise
 -- What the verdicts come to. Result: counts by verdict and by action; flagged: loaded records with
--- {flag}; accepted: n of the rows that change a row's content; rekept, rekept_values: n and value
+-- {flag}; passed_over: held, yet older than what is the row now; accepted: n of the rows that change a row's content; rekept, rekept_values: n and value
 -- where another value of {kept_s} is kept than the record's; old_dates of the corrected rows.
 SELECT count(*) FILTER (WHERE j.verdict = 'loaded') AS loaded,
        count(*) FILTER (WHERE j.verdict = 'held') AS held,
@@ -154,6 +147,7 @@ SELECT count(*) FILTER (WHERE j.verdict = 'loaded') AS loaded,
        count(*) FILTER (WHERE j.action = 'correct') AS updated,
        count(*) FILTER (WHERE j.action = 'advance') AS advanced,
        count(*) FILTER (WHERE j.action = 'hold') AS put_on_hold,
+       count(*) FILTER (WHERE j.verdict = 'held' AND j.action <> 'hold') AS passed_over,
        coalesce(array_agg(j.n) FILTER (WHERE j.action IN ('insert', 'correct')), '{{}}')
            AS accepted,
        coalesce(array_agg(j.n) FILTER (WHERE j.action IN ('insert', 'correct')
@@ -192,17 +186,22 @@ WHERE j.action = 'advance' AND t.{key} = s.{key}
 
 -- name: hold
 -- Sets records aside until their parents exist. $1 batch_no.
-INSERT INTO techmart_loader.held_{table} ({staged}, batch_no)
-SELECT {staged_s}, $1
+INSERT INTO techmart_loader.held_{table} ({staged}, counted, batch_no)
+SELECT {staged_s}, j.verdict = 'held', $1
 FROM pg_temp.staged_{table} AS s
 JOIN pg_temp.judged_{table} AS j USING (n)
 WHERE j.action = 'hold'
 
 -- name: supersede
--- Drops held versions that are not newer than what is now the row.
-DELETE FROM techmart_loader.held_{table} AS h
-USING pg_temp.staged_{table} AS s
-JOIN pg_temp.judged_{table} AS j USING (n)
-WHERE j.action IN ('insert', 'correct', 'advance')
-  AND h.{key} = s.{key}
-  AND (h.source_ordinal, h.source_offset) <= (s.source_ordinal, s.source_offset)
+-- Drops held versions that are not newer than what is now the row. Result: how many of them were
+-- counted as held.
+WITH dropped AS (
+    DELETE FROM techmart_loader.held_{table} AS h
+    USING pg_temp.staged_{table} AS s
+    JOIN pg_temp.judged_{table} AS j USING (n)
+    WHERE j.action IN ('insert', 'correct', 'advance')
+      AND h.{key} = s.{key}
+      AND (h.source_ordinal, h.source_offset) <= (s.source_ordinal, s.source_offset)
+    RETURNING h.counted
+)
+SELECT count(*) FILTER (WHERE counted) AS counted FROM dropped

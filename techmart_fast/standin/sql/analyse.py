@@ -25,7 +25,7 @@ from techmart_fast.standin.sql.names import Names
 from techmart_fast.standin.sql.parameters import Parameters
 from techmart_fast.standin.sql.rules import PLAIN, RULES, Rule
 from techmart_fast.standin.sql.scans import Scan, scans_of
-from techmart_fast.standin.storage import ATTACHED
+from techmart_fast.standin.work import ATTACHED
 
 # These modules fill the registry.
 _AREAS = (aggregates, dates, logic, nested, numbers, texts)

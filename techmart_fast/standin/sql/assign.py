@@ -21,7 +21,7 @@ from techmart_fast.standin.sql.kinds import (
     kind_of,
     merged,
 )
-from techmart_fast.standin.storage import Work, physical
+from techmart_fast.standin.work import Work, physical
 
 
 def assigned(value: exp.Expr, column: Field) -> exp.Expr:
@@ -109,8 +109,8 @@ def insert_rows(
     if arrays:
         empty = ", ".join("[]" for _ in arrays)
         source = f"SELECT *, {empty} FROM ({source})"
-    row = work.execute(f"INSERT INTO {physical(table.ref)} ({names}) {source}", parameters).fetchone()
-    return int(row[0]) if row else 0
+    sql = f"INSERT INTO {physical(table.ref)} ({names}) {source}"
+    return work.count(sql, parameters or None)
 
 
 def _assigned_query(query: Analysed, columns: Sequence[Field]) -> str:

@@ -13,7 +13,7 @@ from techmart_fast.standin.failure import ServiceError, invalid_query
 from techmart_fast.standin.resources import Table
 from techmart_fast.standin.sql.parameters import Parameters
 from techmart_fast.standin.sql.scans import Scan
-from techmart_fast.standin.storage import Work, physical
+from techmart_fast.standin.work import Work, physical
 from techmart_fast.standin.volume import table_bytes
 
 MIB = 1 << 20
@@ -54,13 +54,10 @@ def rows_left(work: Work, scan: Scan, parameters: Parameters) -> int:
     """Rows of the partitions that a scan's literal filters leave."""
     source = f"SELECT count(*) FROM {physical(scan.table.ref)} AS {quoted(scan.alias)}"
     if not scan.filters:
-        row = work.execute(source).fetchone()
-    else:
-        condition = exp.and_(*(one.copy() for one in scan.filters))
-        # Only the partition decides: the column is known to be one of the table's.
-        where = condition.sql(dialect="duckdb", identify=True)
-        row = work.execute(f"{source} WHERE {where}", parameters.used_in(condition)).fetchone()
-    return int(row[0]) if row else 0
+        return work.count(source)
+    condition = exp.and_(*(one.copy() for one in scan.filters))
+    where = condition.sql(dialect="duckdb", identify=True)
+    return work.count(f"{source} WHERE {where}", parameters.used_in(condition) or None)
 
 
 def billed_bytes(processed: int, tables: int) -> int:

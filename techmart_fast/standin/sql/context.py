@@ -16,7 +16,7 @@ from techmart_fast.standin.sql.billing import (
 )
 from techmart_fast.standin.sql.names import Names
 from techmart_fast.standin.sql.parameters import Parameters
-from techmart_fast.standin.storage import Work
+from techmart_fast.standin.work import Work
 
 
 @dataclass(slots=True, kw_only=True)

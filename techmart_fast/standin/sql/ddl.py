@@ -27,7 +27,7 @@ from techmart_fast.standin.sql.names import Names
 from techmart_fast.standin.sql.options import Clauses, clauses_of, column_of
 from techmart_fast.standin.sql.parameters import Parameters
 from techmart_fast.standin.sql.parse import parse_query
-from techmart_fast.standin.storage import Work, physical
+from techmart_fast.standin.work import Work, physical
 
 
 def _properties(node: exp.Expr) -> Sequence[exp.Expr]:
@@ -100,10 +100,8 @@ def _fresh(ref: TableRef, columns: Sequence[Field], clauses: Clauses) -> Table:
 
 def _columns_of(work: Work, query: Analysed, parameters: Parameters) -> tuple[Field, ...]:
     """The columns that a query's result makes."""
-    described = work.execute(
-        f"SELECT * FROM ({query.sql}) LIMIT 0", dict(parameters.used_in(query.tree))
-    )
-    kinds: list[BqType] = [result_type(one[1], query.spelling) for one in described.description or []]
+    described = work.query(query.sql, parameters.used_in(query.tree))
+    kinds: list[BqType] = [result_type(one, query.spelling) for one in described.types]
     names = [name.lower() for name in query.names]
     if len(set(names)) < len(names):
         raise invalid_query("CREATE TABLE AS has two columns of one name.")
@@ -151,6 +149,7 @@ def store_result(context: Context, query: Analysed, ref: TableRef) -> Table:
     targets = [found.column(one.name) for one in columns]
     if None in targets:
         raise invalid_query("Provided schema does not match the destination table.")
+    found = work.settle(found)
     insert_rows(work, found, [one for one in targets if one], query, context.used(query))
     return found
 
@@ -212,9 +211,9 @@ def _with_column(table: Table, action: exp.ColumnDef, context: Context) -> Table
         raise invalid_query(f"Column already exists: {column.name}")
     if column.mode == "REQUIRED":
         raise invalid_query(f"Cannot add the REQUIRED column {column.name} to an existing table")
-    if not context.dry:
-        context.work.add_column(table, column)
-    return replace(table, schema=(*table.schema, column))
+    if context.dry:
+        return replace(table, schema=(*table.schema, column))
+    return context.work.add_column(table, column)
 
 
 def _with_options(table: Table, action: exp.AlterSet, context: Context) -> Table:

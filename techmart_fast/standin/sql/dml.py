@@ -13,7 +13,7 @@ from techmart_fast.standin.sql.analyse import analyse_query, duckdb_sql
 from techmart_fast.standin.sql.assign import assigned, insert_rows
 from techmart_fast.standin.sql.context import Context, Done, finished, finished_dml
 from techmart_fast.standin.sql.scope import charge_dml, scoped
-from techmart_fast.standin.storage import physical
+from techmart_fast.standin.work import physical
 
 
 def column_named(table: Table, node: exp.Expr) -> Field:
@@ -28,9 +28,10 @@ def column_named(table: Table, node: exp.Expr) -> Field:
 
 def run_dml(context: Context, table: Table, sql: str, parameters: dict[str, object]) -> int:
     """Run a DuckDB statement that changes a table's rows; returns how many."""
-    row = context.work.execute(sql, parameters).fetchone()
+    table = context.work.settle(table)
+    rows = context.work.count(sql, parameters or None)
     context.work.put_table(table.modified(now_ms()))
-    return int(row[0]) if row else 0
+    return rows
 
 
 def insert(node: exp.Insert, context: Context) -> Done:
@@ -51,6 +52,7 @@ def insert(node: exp.Insert, context: Context) -> Done:
     context.charge(analysed)
     if context.dry:
         return finished_dml(context, "INSERT")
+    table = context.work.settle(table)
     rows = insert_rows(context.work, table, columns, analysed, context.used(analysed))
     context.work.put_table(table.modified(now_ms()))
     return finished_dml(context, "INSERT", inserted=rows)
@@ -148,5 +150,6 @@ def truncate(node: exp.TruncateTable, context: Context) -> Done:
     table = context.names.target(target)
     if context.dry:
         return finished(context, "TRUNCATE_TABLE")
-    rows = run_dml(context, table, f"DELETE FROM {physical(table.ref)}", {})
+    rows = context.work.count(f"SELECT count(*) FROM {physical(table.ref)}")
+    context.work.put_table(context.work.clear(table).modified(now_ms()))
     return finished_dml(context, "TRUNCATE_TABLE", deleted=rows)

@@ -7,7 +7,7 @@ from sqlglot import exp
 from techmart_fast.standin.failure import ServiceError, invalid_query, not_found, not_implemented
 from techmart_fast.standin.resources import DatasetRef, Table, TableRef
 from techmart_fast.standin.sql.parse import parse_query
-from techmart_fast.standin.storage import ATTACHED, Work
+from techmart_fast.standin.work import ATTACHED, Work
 
 _DEEPEST_VIEWS = 16
 

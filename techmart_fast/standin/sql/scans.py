@@ -7,7 +7,7 @@ from sqlglot import exp
 
 from techmart_fast.standin.resources import Table, TableRef
 from techmart_fast.standin.sql.names import ref_of
-from techmart_fast.standin.storage import ATTACHED
+from techmart_fast.standin.work import ATTACHED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

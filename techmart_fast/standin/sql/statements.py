@@ -1,8 +1,9 @@
 """Statements of a script: which kind each one is, what it writes, how it runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from duckdb.sqltypes import DuckDBPyType
 from sqlglot import exp
 
 from techmart_fast.standin.bqtypes import BqType
@@ -22,7 +23,7 @@ from techmart_fast.standin.sql.ddl import (
 from techmart_fast.standin.sql.dml import delete, insert, truncate, update
 from techmart_fast.standin.sql.merge import merge
 from techmart_fast.standin.sql.parse import sql_errors
-from techmart_fast.standin.storage import physical
+from techmart_fast.standin.work import physical
 
 __all__ = ["Context", "Done", "Rows", "run_statement", "writes_of"]
 
@@ -78,10 +79,8 @@ def _query(query: exp.Query, context: Context) -> Done:
     values = context.used(analysed)
     if context.destination is not None and not context.dry:
         return _stored(analysed, context, context.destination)
-    # A plan needs the types only, which DuckDB tells of an empty result as well.
-    text = f"SELECT * FROM ({analysed.sql}) LIMIT 0" if context.dry else analysed.sql
-    result = context.work.execute(text, values)
-    kinds = result_kinds(result.description or [], analysed)
+    result = context.work.query(analysed.sql, values)
+    kinds = result_kinds(result.types, analysed)
     reader = None if context.dry else result.to_arrow_reader(BATCH_ROWS)
     return Done(
         statement="SELECT",
@@ -95,7 +94,7 @@ def _query(query: exp.Query, context: Context) -> Done:
 def _stored(analysed: Analysed, context: Context, destination: TableRef) -> Done:
     """Write a query's rows into the destination table, whose rows are then the result."""
     table = store_result(context, analysed, destination)
-    result = context.work.execute(f"SELECT * FROM {physical(table.ref)}")
+    result = context.work.query(f"SELECT * FROM {physical(table.ref)}", {})
     rows = Rows(
         tuple(one.name for one in table.schema),
         tuple(one.type for one in table.schema),
@@ -104,13 +103,13 @@ def _stored(analysed: Analysed, context: Context, destination: TableRef) -> Done
     return replace(finished(context, "SELECT"), rows=rows)
 
 
-def result_kinds(description: list, analysed: Analysed) -> tuple[BqType, ...]:  # type: ignore[type-arg]
+def result_kinds(types: Sequence[DuckDBPyType], analysed: Analysed) -> tuple[BqType, ...]:
     """The types of a result, checked against what the analysis expects.
 
     Raises:
         ServiceError: `internalError`, they differ: the translation is wrong somewhere.
     """
-    kinds = tuple(result_type(column[1], analysed.spelling) for column in description)
+    kinds = tuple(result_type(one, analysed.spelling) for one in types)
     for name, found, expected in zip(analysed.names, kinds, analysed.kinds, strict=True):
         if expected is not None and not same_shape(found, expected):
             raise ServiceError(

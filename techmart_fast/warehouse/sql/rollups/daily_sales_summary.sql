@@ -2,8 +2,8 @@
 --
 -- Revenue is completed transactions only. Rounding: money is exact to the cent; the average is
 -- rounded once, half away from zero. Every quotient here and in the other rollups is written
--- ROUND(100 * x / y) / 100 (or 10000): BigQuery's NUMERIC quotient is itself rounded to nine
--- decimals, and scaling first keeps that from deciding the last digit shown (exact up to
+-- ROUND(100 * x / y) * 0.01 (or 10000 and 0.0001): BigQuery's NUMERIC quotient is itself rounded to
+-- nine decimals, and scaling first keeps that from deciding the last digit shown (exact up to
 -- denominators of 10^9, where ROUND(x / y, 2) is not).
 -- revenue_by_* hold the keys that have completed transactions that day, sorted by key.
 MERGE daily_sales_summary AS T
@@ -95,7 +95,8 @@ USING (
     totals.revenue AS total_revenue,
     totals.completed AS total_transactions,
     COALESCE(customers.customers, 0) AS unique_customers,
-    ROUND(100 * totals.revenue / NULLIF(totals.completed, 0)) / 100 AS average_order_value,
+    ROUND(100 * totals.revenue / NULLIF(totals.completed, 0)) * NUMERIC '0.01'
+      AS average_order_value,
     totals.refunded_amount,
     totals.refunded AS refunded_transactions,
     totals.failed AS failed_transactions,
@@ -109,7 +110,7 @@ USING (
     ROUND(
       10000 * CAST(totals.accepted AS NUMERIC)
       / (totals.accepted + COALESCE(rejections.rejected, 0))
-    ) / 10000 AS data_quality_score
+    ) * NUMERIC '0.0001' AS data_quality_score
   FROM UNNEST(@dates) AS day
   LEFT JOIN totals ON totals.transaction_date = day
   LEFT JOIN customers ON customers.transaction_date = day

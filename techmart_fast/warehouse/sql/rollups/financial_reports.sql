@@ -113,7 +113,7 @@ USING (
       SELECT
         period_totals.report_type, period_totals.period_start, payment_method,
         SUM(amount_usd) AS revenue,
-        ROUND(10000 * SUM(amount_usd) / NULLIF(MAX(net_revenue), 0)) / 10000 AS share
+        ROUND(10000 * SUM(amount_usd) / NULLIF(MAX(net_revenue), 0)) * NUMERIC '0.0001' AS share
       FROM period_totals
       JOIN totals
         ON totals.report_type = period_totals.report_type
@@ -146,6 +146,7 @@ USING (
       totals.net_revenue,
       totals.refunds,
       COALESCE(costs.cost, NUMERIC '0') AS cost,
+      totals.net_revenue - COALESCE(costs.cost, NUMERIC '0') AS profit,
       totals.net_revenue * @operating_expense_ratio AS expenses,
       regions.revenue_by_region,
       tiers.revenue_by_customer_tier,
@@ -179,10 +180,10 @@ USING (
     refunds,
     net_revenue,
     ROUND(cost, 2) AS cost_of_goods_sold,
-    ROUND(net_revenue - cost, 2) AS gross_profit,
-    ROUND(10000 * (net_revenue - cost) / NULLIF(net_revenue, 0)) / 10000 AS gross_margin,
+    ROUND(profit, 2) AS gross_profit,
+    ROUND(10000 * profit / NULLIF(net_revenue, 0)) * NUMERIC '0.0001' AS gross_margin,
     ROUND(expenses, 2) AS operating_expenses,
-    ROUND(net_revenue - cost - expenses, 2) AS net_profit,
+    ROUND(profit - expenses, 2) AS net_profit,
     revenue_by_region,
     revenue_by_customer_tier,
     revenue_by_payment_method,

@@ -71,6 +71,12 @@ USING (
     LEFT JOIN totals ON totals.product_id = products.product_id
     LEFT JOIN customers ON customers.product_id = products.product_id
     LEFT JOIN product_performance AS stored ON stored.product_id = products.product_id
+  ),
+  costed AS (
+    SELECT
+      figures.*,
+      total_revenue - price_usd * @cost_ratio * total_orders AS margin_usd
+    FROM figures
   )
   SELECT
     product_id,
@@ -84,19 +90,17 @@ USING (
     total_revenue,
     total_orders,
     unique_customers,
-    ROUND(100 * total_revenue / NULLIF(total_orders, 0)) / 100 AS average_order_value,
+    ROUND(100 * total_revenue / NULLIF(total_orders, 0)) * NUMERIC '0.01' AS average_order_value,
     ROUND(
       10000 * CAST(refunded_orders AS NUMERIC) / NULLIF(total_orders + refunded_orders, 0)
-    ) / 10000 AS refund_rate,
-    ROUND(10000 * CAST(year_orders AS NUMERIC) / NULLIF(inventory_count, 0)) / 10000
+    ) * NUMERIC '0.0001' AS refund_rate,
+    ROUND(10000 * CAST(year_orders AS NUMERIC) / NULLIF(inventory_count, 0)) * NUMERIC '0.0001'
       AS inventory_turnover_ratio,
     ROUND(
-      100 * (365 * CAST(NULLIF(inventory_count, 0) AS NUMERIC)) / NULLIF(year_orders, 0)
-    ) / 100 AS days_in_inventory,
+      CAST(100 * 365 * NULLIF(inventory_count, 0) AS NUMERIC) / NULLIF(year_orders, 0)
+    ) * NUMERIC '0.01' AS days_in_inventory,
     RANK() OVER (PARTITION BY category ORDER BY total_revenue DESC) AS revenue_rank_in_category,
-    ROUND(
-      10000 * (total_revenue - total_orders * price_usd * @cost_ratio) / NULLIF(total_revenue, 0)
-    ) / 10000 AS margin_estimate,
+    ROUND(10000 * margin_usd / NULLIF(total_revenue, 0)) * NUMERIC '0.0001' AS margin_estimate,
     CASE
       WHEN 100 * recent_revenue > 110 * earlier_revenue THEN 'rising'
       WHEN 100 * recent_revenue < 90 * earlier_revenue THEN 'falling'
@@ -107,7 +111,7 @@ USING (
       WHEN total_revenue > @medium_performance_usd THEN 'medium'
       ELSE 'low'
     END AS performance_tier
-  FROM figures
+  FROM costed
 ) AS S
 ON T.product_id = S.product_id
 WHEN MATCHED THEN UPDATE SET

@@ -115,9 +115,16 @@ USING (
       GREATEST(30, DATE_DIFF(@as_of, first_order_date, DAY)) AS span_days
     FROM figures
   ),
-  scored AS (
+  lifetimes AS (
     SELECT
       dated.*,
+      CAST(365 * (@churn_days - days_to_churn) AS NUMERIC) * total_spent AS expected_dividend,
+      CAST(@churn_days * span_days AS NUMERIC) AS expected_divisor
+    FROM dated
+  ),
+  scored AS (
+    SELECT
+      lifetimes.*,
       CASE
         WHEN days_since_last_order <= @rfm_recency_days_3 THEN 3
         WHEN days_since_last_order <= @rfm_recency_days_2 THEN 2
@@ -133,7 +140,7 @@ USING (
         WHEN total_spent >= @rfm_monetary_usd_2 THEN 2
         ELSE 1
       END AS rfm_score
-    FROM dated
+    FROM lifetimes
   )
   SELECT
     user_id,
@@ -144,13 +151,12 @@ USING (
     customer_tier,
     total_spent,
     total_orders,
-    ROUND(100 * total_spent / NULLIF(total_orders, 0)) / 100 AS average_order_value,
+    ROUND(100 * total_spent / NULLIF(total_orders, 0)) * NUMERIC '0.01' AS average_order_value,
     first_order_date,
     last_order_date,
     days_since_last_order,
-    total_spent + ROUND(
-      100 * (total_spent * 365 * (@churn_days - days_to_churn)) / (@churn_days * span_days)
-    ) / 100 AS customer_lifetime_value,
+    total_spent + ROUND(100 * expected_dividend / expected_divisor) * NUMERIC '0.01'
+      AS customer_lifetime_value,
     preferred_payment_method,
     preferred_product_category,
     total_spent > @high_value_customer_usd AS is_high_value_customer,
@@ -162,7 +168,8 @@ USING (
       WHEN rfm_score = 4 THEN 'at_risk'
       ELSE 'lost'
     END AS rfm_segment,
-    ROUND(10000 * CAST(days_to_churn AS NUMERIC) / @churn_days) / 10000 AS churn_risk_score
+    ROUND(10000 * CAST(days_to_churn AS NUMERIC) / @churn_days) * NUMERIC '0.0001'
+      AS churn_risk_score
   FROM scored
 ) AS S
 ON T.user_id = S.user_id
