@@ -89,7 +89,7 @@ class BigQuerySettings(_Section):
     job_timeout_seconds: Seconds = Field(1800.0, description="Deadline for one job.")
     request_timeout_seconds: Seconds = Field(60.0, description="Deadline for one HTTP request.")
     load_job_bytes: PositiveInt = Field(
-        64 * MIB, description="Parquet bytes that one load job carries, about."
+        16 * MIB, description="Parquet bytes that one load job carries, about."
     )
 
 
@@ -102,10 +102,10 @@ class PipelineSettings(_Section):
         Path("~/.techmart"), description="Folder (0700) of all local state of the loader."
     )
     block_bytes: Annotated[int, Field(ge=64 * 1024, le=256 * MIB)] = Field(
-        16 * MIB, description="Bytes of input in one block, the unit of commit."
+        8 * MIB, description="Bytes of input in one block, the unit of commit."
     )
     channel_bytes: PositiveInt = Field(
-        64 * MIB, description="Bytes that may wait between two stages."
+        16 * MIB, description="Bytes that may wait between two stages."
     )
     max_record_bytes: PositiveInt = Field(
         MIB, description="A longer record is rejected as one damaged record."

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from techmart_fast.local import LocalHome, LocalOptions, LocalPostgres, embedded
+from techmart_fast.local.binaries import find_binaries
+from techmart_fast.local.cluster import ensure_cluster
+from techmart_fast.local.waiting import Deadline
 
 pytest_plugins = ["tests.shops"]
 
@@ -58,7 +61,14 @@ def postgres_servers(
 
         def server(version: str) -> LocalPostgres:
             if version not in running:
-                home = LocalHome(tmp_path_factory.mktemp(f"{version}-server"))
+                home = LocalHome(tmp_path_factory.mktemp(f"{version}-server")).create()
+                made = ensure_cluster(
+                    home.postgres, find_binaries(folders[version]), Deadline(SQL_SECONDS)
+                )
+                # Nothing here outlives the session: no test waits for the disk.
+                (made.data / "postgresql.auto.conf").write_text(
+                    "fsync = off\nfull_page_writes = off\n"
+                )
                 options = LocalOptions(postgres_bin=folders[version], shared_buffers_bytes=64 * MIB)
                 use = embedded(home, standin=False, options=options)
                 postgres = runner.run(servers.enter_async_context(use)).postgres

@@ -3,7 +3,7 @@
     python docs/img/picture.py docs/img/run.svg 100 make run
 
 It needs only the packages that the project has anyway. The picture is what the command printed:
-progress that redrew itself shows its last state, lines are cut at the terminal's width.
+progress that redrew itself shows its last state, and long lines are folded at the width.
 """
 
 import io
@@ -129,7 +129,10 @@ def main(target: str, columns: str, *command: str) -> None:
     console = Console(file=io.StringIO(), record=True, width=int(columns), force_terminal=True)
     console.print(Text(f"$ {' '.join(command)}", style="bold"))
     for line in lines:
-        console.print(Text.from_ansi(line), soft_wrap=False, no_wrap=True, crop=True)
+        text = Text.from_ansi(line)
+        # As a terminal does it: a long line goes on at the left, wherever it is cut.
+        for part in text.divide(range(int(columns), len(text), int(columns))):
+            console.print(part, no_wrap=True, overflow="ignore")
     svg = console.export_svg(title="", theme=THEME, code_format=SVG, unique_id="run")
     Path(target).write_text(LEADING_SPACES.sub(moved, svg), encoding="utf-8")
 

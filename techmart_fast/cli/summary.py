@@ -11,14 +11,13 @@ from techmart_fast.cli.console import command, number, seconds, size, styled, ta
 from techmart_fast.cli.framework import PROGRAM
 from techmart_fast.errors import ExitCode
 from techmart_fast.quality import DIMENSIONS, QualityScore, QualityStatus
-from techmart_fast.reasons import REASONS
 from techmart_fast.records import Feed, FeedCounts
 from techmart_fast.results import RunResult, RunStatus, StageMetrics
 
 _MEANING = {
     ExitCode.FAILED: "failed",
     ExitCode.USAGE: "failed: settings, files or access",
-    ExitCode.QUALITY_FAIL: "done, but the data quality is below a threshold",
+    ExitCode.QUALITY_FAIL: "done, but the data quality fails",
     ExitCode.LIMIT: "stopped by a limit",
     ExitCode.SINKS_DIFFER: "PostgreSQL is loaded, the warehouse is behind",
     ExitCode.LEASE_HELD: "another run holds the lease",
@@ -57,10 +56,16 @@ def verdict_line(result: RunResult) -> str:
             QualityStatus.WARN: "a quality score is just below its threshold (WARN)",
         }.get(result.verdict, f"quality {result.verdict}")
         return f"Done: {'nothing new, ' if result.nothing_new else ''}{quality}."
-    code = int(result.exit_code)
     meaning = _MEANING.get(result.exit_code, result.status.value)
-    said = f"{meaning[0].upper()}{meaning[1:]} (exit code {code})."
-    return f"{said} {result.error}" if result.error else said
+    if result.exit_code is ExitCode.QUALITY_FAIL:
+        meaning = f"{meaning}: {', '.join(_failed(result))}"
+    return f"Exit code {int(result.exit_code)}: {result.error or f'{meaning}.'}"
+
+
+def _failed(result: RunResult) -> Iterator[str]:
+    for quality in result.quality.values():
+        if quality.status is QualityStatus.FAIL:
+            yield f"{quality.dimension} {quality.value} is under {quality.threshold}"
 
 
 def _headline(result: RunResult) -> RenderableType:
@@ -121,19 +126,16 @@ def _sum(counts: FeedCounts) -> tuple[str, ...]:
 
 
 def _rejected(result: RunResult) -> RenderableType:
-    made = table("feed", "records", "reason", "meaning", right=["records"])
+    made = table("", "records", "reasons", right=["records"])
     for feed in Feed:
-        reasons = result.feeds.get(feed, FeedCounts()).rejected_by_reason
-        for code, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
-            made.add_row(feed.value, number(count), code, Text(_meaning(code), style="dim"))
-    return Group(made, Text("See them: techmart-fast quarantine list", style="dim"))
-
-
-def _meaning(code: str) -> str:
-    if code not in REASONS:
-        return ""
-    message = REASONS[code].message
-    return message if message[0].isupper() else f"The field {message}"
+        counts = result.feeds.get(feed, FeedCounts())
+        if not counts.rejected:
+            continue
+        most_first = sorted(counts.rejected_by_reason.items(), key=lambda item: (-item[1], item[0]))
+        # Without a space a code and its number stay together when the line wraps.
+        reasons = ", ".join(f"{code}={number(count)}" for code, count in most_first)
+        made.add_row(feed.value, number(counts.rejected), reasons)
+    return Group(made, Text("Each one: techmart-fast quarantine list", style="dim"))
 
 
 def _quality(result: RunResult) -> RenderableType:
@@ -181,10 +183,10 @@ def _speed(result: RunResult) -> RenderableType:
 def _stage(stage: StageMetrics) -> tuple[str, ...]:
     return (
         stage.name,
-        number(stage.rows),
+        number(stage.rows or None),
         size(stage.bytes) if stage.bytes else "-",
         seconds(stage.busy_seconds),
-        number(round(stage.rows_per_second)),
+        number(round(stage.rows_per_second) or None),
         f"{stage.megabytes_per_second:,.1f}" if stage.bytes else "-",
     )
 
@@ -209,6 +211,6 @@ def _notes(result: RunResult) -> Iterator[str]:
             yield f"{feed.value}: fields that the contract does not know: {escape(listed)}"
     if result.published:
         merged = ", ".join(f"{table} {number(rows)}" for table, rows in result.published.items())
-        yield f"Rows written to the warehouse: {merged}"
+        yield f"Written to the warehouse: {merged}"
     if result.status is RunStatus.STOPPED:
         yield "What is committed stays. Run the same command again to carry on."

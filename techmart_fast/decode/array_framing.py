@@ -4,7 +4,13 @@ import re
 
 import orjson
 
-from techmart_fast.decode.elements import ElementGrammar, preamble_end, separators_end
+from techmart_fast.decode.elements import (
+    LOOK_BEHIND_BYTES,
+    ElementGrammar,
+    may_begin,
+    preamble_end,
+    separators_end,
+)
 from techmart_fast.decode.window import Window
 from techmart_fast.sources.header import HEAD_BYTES
 
@@ -16,7 +22,6 @@ _PARSED_RUN_BYTES = 256 << 10
 _MOST_CANDIDATES = 64
 
 _BETWEEN_RECORDS = re.compile(rb"\}[ \t\r\n]*+,?+[ \t\r\n]*+\Z")
-_LONGEST_SEPARATOR = 64
 _KEY = re.compile(rb'\{[ \t\r\n]*+"\w')
 
 
@@ -67,21 +72,25 @@ class ArrayFraming:
 
     def skip(self) -> None:
         """Drop everything up to the next object that looks like a record."""
-        window, scanned = self._window, 1
+        window, kept = self._window, 0
         reserve = self._grammar.longest + _LOOK_AHEAD_BYTES
         while True:
-            asked = scanned + _SKIP_BYTES + reserve
+            asked = kept + _SKIP_BYTES + reserve
             stop = window.ensure(asked)
             limit = stop if stop < asked else stop - reserve
-            place = scanned - 1
+            place = kept
             while (place := window.buffer.find(b"{", place + 1, limit)) >= 0:
-                if self._grammar.is_record(window.buffer, place, stop, open_end=True):
+                if may_begin(window.buffer, place, 0) and self._grammar.is_record(
+                    window.buffer, place, stop, open_end=True
+                ):
                     window.drop(place)
                     return
-            window.drop(limit)
             if stop < asked:
+                window.drop(stop)
                 return
-            scanned = 0
+            window.drop(limit - LOOK_BEHIND_BYTES)
+            # The last byte looked at is the one before the limit.
+            kept = LOOK_BEHIND_BYTES - 1
 
     def _candidate(self, start: int, stop: int) -> int:
         """The last place that looks like a boundary and has a whole record behind it."""
@@ -92,7 +101,7 @@ class ArrayFraming:
                 break
             if (
                 _KEY.match(buffer, place, stop)
-                and _BETWEEN_RECORDS.search(buffer, max(start, place - _LONGEST_SEPARATOR), place)
+                and _BETWEEN_RECORDS.search(buffer, max(start, place - LOOK_BEHIND_BYTES), place)
                 and self._grammar.is_record(buffer, place, stop, open_end=False)
             ):
                 return place

@@ -5,7 +5,7 @@ between them belong to none: a missing or doubled comma costs no record, and an 
 follows another one is read on. A value that does not parse, or is followed by neither a comma,
 nor a bracket, nor another object, is damaged. The damage ends where the next element begins:
 behind balanced brackets, or at the next object that has at least half of the feed's required
-fields filled (nested objects rarely have).
+fields filled (nested objects rarely have) and is not plainly inside another object.
 """
 
 import re
@@ -17,6 +17,8 @@ from techmart_fast.records import Feed
 from techmart_fast.sources.header import BYTE_ORDER_MARK
 
 View = bytes | bytearray
+
+LOOK_BEHIND_BYTES = 64
 
 _FLAT_OBJECT = re.compile(
     rb'\{[^{}\[\]"]*+(?:' + STRING + rb'[^{}\[\]"]*+)*+\}',
@@ -35,6 +37,15 @@ def preamble_end(view: View, stop: int) -> int:
     """End of what stands before the first element of a file: byte order mark and bracket."""
     match = _PREAMBLE.match(view, 0, stop)
     return match.end() if match else 0
+
+
+def may_begin(view: View, place: int, start: int) -> bool:
+    """Whether an element may begin at `place`, by what stands before it and not before `start`.
+
+    What follows another opening brace or a colon is inside an object.
+    """
+    before = bytes(view[max(start, place - LOOK_BEHIND_BYTES) : place]).rstrip(b" \t\r\n")
+    return not before.endswith((b"{", b":"))
 
 
 def separators_end(view: View, start: int, stop: int) -> int:
@@ -90,7 +101,9 @@ class ElementGrammar:
         behind = self._element_behind(view, start, stop, limit, open_end=open_end)
         place = start
         while (place := view.find(b"{", place + 1, behind or limit)) >= 0:
-            if self.is_record(view, place, stop, open_end=open_end):
+            if may_begin(view, place, start) and self.is_record(
+                view, place, stop, open_end=open_end
+            ):
                 return place
         return behind
 

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from techmart_fast.errors import LocalError
 from techmart_fast.local import guardian
 from techmart_fast.local.binaries import PostgresBinaries
+from techmart_fast.local.complaints import advice, complaint
 from techmart_fast.local.home import clear_errors
 from techmart_fast.local.waiting import Deadline, StoppedWaitingError
 
@@ -168,22 +169,13 @@ def _run_ordinary(
                     os.killpg(process.pid, signal.SIGKILL)
                 raise
         output.seek(0)
-        lines = output.read().decode(errors="replace").splitlines()
-    wrong = [line for line in lines if "error:" in line.lower() or "fatal:" in line.lower()]
-    if process.returncode != 0 or wrong:
-        reason = (wrong or lines or ["no message"])[0].strip()
+        said = output.read()
+    # A single-user session goes on after an error, and ends well.
+    if process.returncode != 0 or any(word in said for word in (b"ERROR:", b"FATAL:")):
+        reason = complaint(said) or f"it ended with status {process.returncode}"
         raise LocalError(
             f"{name} of the embedded PostgreSQL failed: {reason}.", hint=advice(reason)
         )
-
-
-def advice(reason: str) -> str:
-    """What to do about a complaint of the server, or nothing."""
-    if "No space left" in reason or "quota" in reason:
-        return "Free some space, or name a folder on another disk with TECHMART_HOME."
-    if "not permitted" in reason or "refused" in reason or "as root" in reason:
-        return "Run the command as an ordinary user, or set POSTGRES_HOST to use another server."
-    return ""
 
 
 def write_private(path: Path, text: str) -> None:

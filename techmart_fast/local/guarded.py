@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import psutil
 
 from techmart_fast.errors import LocalError
 from techmart_fast.local import guardian
+from techmart_fast.local.complaints import complaint
 from techmart_fast.local.home import LocalHome, clear_errors
 from techmart_fast.local.locks import is_free
 from techmart_fast.local.waiting import Deadline
@@ -24,9 +24,6 @@ _LAUNCH_SECONDS = 60.0
 _ORPHAN_SECONDS = 2.0
 _FORCED_SECONDS = 10.0
 _LOG_BYTES = 16 << 20
-_TAIL_BYTES = 8192
-_TELLING = re.compile(rb"(FATAL|PANIC|ERROR|[Ee]rror):")
-_SERVER_PREFIX = re.compile(rb"^\d.* (FATAL|PANIC|ERROR): +")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +131,7 @@ def launch(home: LocalHome, plan: Plan) -> Record:
     record = _parse_record(result.stdout)
     if result.returncode != 0 or record is None:
         raise LocalError(
-            f"Can't start {plan.command[0]}: {_last_line(result.stderr) or 'no reason given'}.",
+            f"Can't start {plan.command[0]}: {complaint(result.stderr) or 'no reason given'}.",
             hint=f"See {plan.log}.",
         )
     return record
@@ -182,18 +179,6 @@ def rotate(log: Path) -> int:
     return log.stat().st_size
 
 
-def complaint(log: Path, start: int) -> str:
-    """The last line in which a log, from byte `start` on, says what went wrong."""
-    try:
-        with log.open("rb") as lines:
-            lines.seek(max(start, log.stat().st_size - _TAIL_BYTES))
-            tail = lines.read()
-    except OSError:
-        return ""
-    telling = [line for line in tail.splitlines() if _TELLING.search(line)]
-    return _last_line(_SERVER_PREFIX.sub(b"", b"\n".join(telling[-1:]) or tail))
-
-
 def _parse_record(text: bytes) -> Record | None:
     try:
         values = json.loads(text)
@@ -231,11 +216,6 @@ def _remove_folder(folder: Path) -> None:
         for entry in folder.iterdir():
             entry.unlink()
         folder.rmdir()
-
-
-def _last_line(output: bytes) -> str:
-    lines = output.decode(errors="replace").strip().splitlines()
-    return lines[-1].strip() if lines else ""
 
 
 def _plain(value: object) -> object:

@@ -155,24 +155,26 @@ def _quoted(value: str) -> str:
 
 
 def _socket_folder(folder: Path) -> Path:
-    """A new private folder for the socket: in the home, or elsewhere if the path gets too long."""
+    """A new private folder for the socket: in the home, or elsewhere if its path can't be used."""
     inside = folder / "run"
     shutil.rmtree(inside, ignore_errors=True)
-    if _fits(inside):
+    if _usable(inside):
         inside.mkdir(mode=0o700)
         return inside
     for parent in (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp"):  # noqa: S108
-        if parent and _fits(Path(parent) / "techmart-12345678") and os.access(parent, os.W_OK):
+        if parent and _usable(Path(parent) / "techmart-12345678") and os.access(parent, os.W_OK):
             return Path(tempfile.mkdtemp(prefix="techmart-", dir=parent))
     raise LocalError(
-        f"The path {folder} is too long for a Unix socket, and no shorter temporary folder is "
-        "writable.",
-        hint="Name a shorter folder with TECHMART_HOME.",
+        f"The path {folder} is too long for a Unix socket (or has a comma), and no shorter "
+        "temporary folder is writable.",
+        hint="Name another folder with TECHMART_HOME.",
     )
 
 
-def _fits(folder: Path) -> bool:
-    return len(os.fsencode(folder / f".s.PGSQL.{PORT}")) <= SOCKET_PATH_BYTES
+def _usable(folder: Path) -> bool:
+    """Short enough for the kernel, and without the comma at which clients split host names."""
+    path = os.fsencode(folder / f".s.PGSQL.{PORT}")
+    return len(path) <= SOCKET_PATH_BYTES and b"," not in path
 
 
 def _socket_of(record: Record) -> Path:

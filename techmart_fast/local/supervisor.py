@@ -94,7 +94,7 @@ def status(home: LocalHome) -> LocalStatus:
         postgres=parts.postgres.endpoint(postgres) if postgres else None,
         standin=parts.standin.endpoint(standin) if standin else None,
         in_use=_in_use(home),
-        pinned=home.pinned.exists(),
+        pinned=home.pinned.exists() and bool(postgres or standin),
     )
 
 

@@ -8,16 +8,15 @@ user any more at once; then the guardian of each part (guardian.py) does the sam
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from techmart_fast.errors import LocalError
-from techmart_fast.local.cluster import advice
+from techmart_fast.local.complaints import advice, complaint_in
 from techmart_fast.local.guarded import (
     Plan,
     Record,
-    complaint,
     halt,
     launch,
     lives,
@@ -84,10 +83,12 @@ class Usage:
         with self._one_at_a_time:
             self._home.create()
             with self._control(self._deadline(self._wait_seconds)):
-                with clear_errors(f"Can't use the folder {self._home.path} (TECHMART_HOME)"):
+                with self._explained():
                     self._users = FileLock(self._home.users_lock)
                 if not self._users.share(self._deadline(self._wait_seconds)):
                     raise LocalError("Another command holds the embedded parts for itself.")
+                if not any(lives(part.folder) for part in self._parts):
+                    self._home.pinned.unlink(missing_ok=True)  # it was for what ran before a crash
                 launched = [self._start(part) for part in wanted]
                 return [
                     self._await(part, record, seen)
@@ -110,7 +111,7 @@ class Usage:
 
     def pin(self) -> None:
         """Let the parts stay after the last user."""
-        with clear_errors(f"Can't write to {self._home.path}"):
+        with self._explained():
             self._home.pinned.touch(mode=0o600)
 
     def unpin(self) -> bool:
@@ -169,7 +170,7 @@ class Usage:
         deadline = self._deadline(self._start_seconds)
         while not part.answers(record):
             if not record.server.lives:
-                reason = complaint(part.log, seen) or "it ended at once"
+                reason = complaint_in(part.log, seen) or "it ended at once"
                 raise LocalError(
                     f"The {part.title} did not start: {reason}.",
                     hint=f"{advice(reason)} See {part.log}.".strip(),
@@ -193,7 +194,7 @@ class Usage:
 
     @contextmanager
     def _control(self, deadline: Deadline) -> Iterator[None]:
-        with clear_errors(f"Can't use the folder {self._home.path} (TECHMART_HOME)"):
+        with self._explained():
             control = FileLock(self._home.control_lock)
         with control:
             if not control.take(deadline):
@@ -203,6 +204,9 @@ class Usage:
                     hint="Wait for it, or end it, and try again.",
                 )
             yield
+
+    def _explained(self) -> AbstractContextManager[None]:
+        return clear_errors(f"Can't use the folder {self._home.path} (TECHMART_HOME)")
 
     def _deadline(self, seconds: float) -> Deadline:
         return Deadline(seconds, self._abandoned)

@@ -9,7 +9,7 @@ from typing import Self
 from techmart_fast.local import LocalEndpoints, peak_bytes, tree_bytes
 from techmart_fast.results import MemoryPeaks
 
-_SAMPLE_SECONDS = 0.5
+_SAMPLE_SECONDS = 1.0
 _KIB = 1024
 
 

@@ -1,6 +1,5 @@
 """What happens to each record of a batch: plainly new, held, or to be judged."""
 
-import asyncio
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +7,7 @@ import pyarrow as pa
 
 from techmart_fast.postgres import staging
 from techmart_fast.postgres.columns import pieces
-from techmart_fast.postgres.fold import Mask, Rows, Shape, insertion_order, rows_up_to
+from techmart_fast.postgres.fold import Mask, Rows, Shape, up_to
 from techmart_fast.postgres.frame import Claim
 from techmart_fast.postgres.session import Session
 from techmart_fast.postgres.staging import NOTHING_STAGED, Judged
@@ -44,21 +43,18 @@ async def make_plan(
     A key that the database has no version of, and that the batch has once, needs no judgement: that
     is most of a first load.
     """
-    keys = records.column(table.key)
+    keys, order = records.column(table.key), form.order
     stored = np.zeros(len(keys), dtype=np.bool_)
     chained = form.repeated.copy()
-    asked = rows_up_to(keys, claim.newest_key)
-    any_held = table.held and claim.any_held
+    asked = order[up_to(keys, claim.newest_key)[order]]
     if asked.size:
         stored[await _found(session, table, keys, "known", asked)] = True
-    if any_held:
-        chained[await _found(session, table, keys, "held_keys", np.arange(len(keys)))] = True
+    if table.held and claim.any_held:
+        chained[await _found(session, table, keys, "held_keys", order)] = True
     staged = stored | chained
-    fresh = np.flatnonzero(~staged & ~missing)
-    order = await asyncio.to_thread(insertion_order, keys.take(pa.array(fresh)))
     judged = NOTHING_STAGED
     if staged.any():
-        rows = np.flatnonzero(staged)
+        rows = order[staged[order]]
         marks: dict[str, Mask] = {"missing": missing[rows], "chained": chained[rows]}
         await staging.stage(session, table, records, rows=rows, marks=marks)
         judged = await staging.judge(
@@ -68,8 +64,8 @@ async def make_plan(
             chained=bool(marks["chained"].any()),
         )
     return Plan(
-        fresh=fresh if order is None else fresh[order],
-        fresh_held=np.flatnonzero(~staged & missing),
+        fresh=order[~(staged | missing)[order]],
+        fresh_held=order[(~staged & missing)[order]],
         judged=judged,
     )
 
@@ -78,10 +74,9 @@ async def _found(
     session: Session, table: Table, keys: pa.Array, question: str, asked: Rows
 ) -> Rows:
     """Which of the `asked` rows have a key that the database names in answer to the question."""
-    wanted = keys if asked.size == len(keys) else keys.take(pa.array(asked))
     answer = await session.fetch(
         statement("staging", question, **pieces(table.feed)),
-        wanted.to_pylist(),
+        keys.take(pa.array(asked)).to_pylist(),
         doing=f"looking up {table.name}",
     )
     numbers = np.fromiter((row[0] for row in answer), dtype=np.int64, count=len(answer))

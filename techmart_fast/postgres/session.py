@@ -37,6 +37,9 @@ in one message would be copied whole into the transport's buffer."""
 _CANCEL_AFTER_SECONDS = 0.5
 """Grace between tearing the transport down and cancelling a call that did not notice."""
 
+_SERVER_GRACE_SECONDS = 10.0
+"""How much later than the client's deadline the server ends a statement by itself."""
+
 _Result = TypeVar("_Result")
 
 
@@ -90,7 +93,7 @@ class Session:
             await session.fetchrow(
                 statement("session", "prepare"),
                 application_name,
-                f"{deadline_seconds * 1000:.0f}ms",
+                f"{(deadline_seconds + _SERVER_GRACE_SECONDS) * 1000:.0f}ms",
                 doing="preparing the session",
             )
         except BaseException:

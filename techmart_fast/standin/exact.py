@@ -1,6 +1,7 @@
-"""NUMERIC arithmetic where the quick ways of the macros do not reach: exact, slow."""
+"""Arithmetic that the macros can't do exactly, done by Python's decimals: right, and slow."""
 
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
+from math import isfinite
 
 import duckdb
 from duckdb.func import FunctionNullHandling
@@ -9,7 +10,10 @@ from duckdb.sqltypes import DuckDBPyType
 _WIDE = Context(prec=120, rounding=ROUND_HALF_UP)
 _STEP = Decimal("0.000000001")
 _LIMIT = Decimal(10) ** 29
+_WIDEST = Context(prec=1200, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _NUMERIC = DuckDBPyType("DECIMAL(38,9)")
+_DOUBLE = DuckDBPyType("DOUBLE")
+_BIGINT = DuckDBPyType("BIGINT")
 
 
 def _fitted(value: Decimal) -> Decimal:
@@ -46,6 +50,23 @@ def safe_exact_divide(dividend: Decimal | None, divisor: Decimal | None) -> Deci
         return None
 
 
+def exact_round(value: float, places: int) -> float:
+    """`value` to some decimals, half away from zero, by its exact binary value."""
+    return _to_places(value, places, ROUND_HALF_UP)
+
+
+def exact_trunc(value: float, places: int) -> float:
+    """`value` cut to some decimals."""
+    return _to_places(value, places, ROUND_DOWN)
+
+
+def _to_places(value: float, places: int, rounding: str) -> float:
+    if not isfinite(value) or places > 400:
+        return value
+    step = Decimal(1).scaleb(-max(places, -400))
+    return float(Decimal(value).quantize(step, rounding=rounding, context=_WIDEST))
+
+
 def register_exact(engine: duckdb.DuckDBPyConnection) -> None:
     """Make these functions known to the engine, by their names."""
     both = [_NUMERIC, _NUMERIC]
@@ -59,3 +80,5 @@ def register_exact(engine: duckdb.DuckDBPyConnection) -> None:
         _NUMERIC,
         null_handling=FunctionNullHandling.SPECIAL,
     )
+    for function in (exact_round, exact_trunc):
+        engine.create_function(function.__name__, function, [_DOUBLE, _BIGINT], _DOUBLE)

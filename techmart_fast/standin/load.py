@@ -268,11 +268,11 @@ class LoadPlan:
         column = quoted(partition.column_of(table))
         inside = f"CAST({column} AS DATE) BETWEEN ? AND ?"
         days = [partition.first, partition.last]
-        stray = work.execute(
+        stray = work.count(
             f"SELECT count(*) FROM read_parquet(?) WHERE ({inside}) IS NOT TRUE",
             [str(self.file), *days],
-        ).fetchone()
-        if stray and stray[0]:
+        )
+        if stray:
             raise ServiceError(
                 "invalid",
                 "Some rows belong to different partitions rather than destination partition "
@@ -319,7 +319,7 @@ def plan_load(work: Work, configuration: Body, file: Path, *, project: str) -> L
 def _refuse_rows(work: Work, table: Table, where: str, days: Sequence[date] = ()) -> None:
     found = work.execute(
         f"SELECT 1 FROM {physical(table.ref)} WHERE {where} LIMIT 1", list(days)
-    ).fetchone()
+    )
     if found:
         raise ServiceError("duplicate", f"Already Exists: Table {table.ref}")
 

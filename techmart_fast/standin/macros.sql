@@ -57,9 +57,7 @@ CREATE MACRO bq_float_json(x) AS
     CASE WHEN isnan(x) THEN 'NaN' WHEN isinf(x) THEN CASE WHEN x > 0 THEN 'Infinity' ELSE '-Infinity' END
          ELSE CAST(x AS VARCHAR) END;
 
--- Rounding and functions of FLOAT64; errors where BigQuery has them.
-CREATE MACRO bq_round_float(x, n) AS round(x, CAST(n AS INTEGER));
-CREATE MACRO bq_trunc_float(x, n) AS trunc(x * pow(10, n)) / pow(10, n);
+-- Functions of FLOAT64, with errors where BigQuery has them.
 CREATE MACRO bq_sqrt(x) AS CASE WHEN x < 0 THEN CAST(error('Argument to SQRT cannot be negative') AS DOUBLE)
     ELSE sqrt(x) END;
 CREATE MACRO bq_ln(x) AS CASE WHEN x <= 0 THEN CAST(error('Argument to LN must be positive') AS DOUBLE)

@@ -61,7 +61,6 @@ class Storage:
             raise HomeInUseError(str(error).splitlines()[0]) from None
         for setting in (
             "TimeZone = 'UTC'",
-            "default_null_order = 'nulls_first_on_asc_last_on_desc'",
             "checkpoint_threshold = '64MiB'",
             # Dictionaries make the file a fifth of the size, and writing it take twice as long.
             "disabled_compression_methods = 'dict_fsst,dictionary'",

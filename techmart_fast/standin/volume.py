@@ -48,10 +48,9 @@ class Volume:
 def table_bytes(cursor: duckdb.DuckDBPyConnection, table: Table) -> Volume:
     """Average bytes of the columns of a table, from a sample of its rows."""
     sizes = [f"avg({_size(quoted(one.name), one.type, 0)})" for one in table.schema]
-    row = cursor.execute(
+    (row,) = cursor.execute(
         f"SELECT {', '.join(sizes)} FROM (SELECT * FROM {physical(table.ref)} LIMIT {_SAMPLE_ROWS})"
-    ).fetchone()
-    assert row is not None
+    ).fetchall()
     names = (one.name.lower() for one in table.schema)
     sized = zip(names, row, strict=True)
     return Volume(columns={name: round(size or 0) for name, size in sized})

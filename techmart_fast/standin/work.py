@@ -45,9 +45,9 @@ class Work:
         self._datasets: dict[DatasetRef, Dataset | None] = {}
         self._tables: dict[TableRef, Table | None] = {}
 
-    def execute(self, sql: str, parameters: object = None) -> duckdb.DuckDBPyConnection:
-        """Run one DuckDB statement."""
-        return self.cursor.execute(sql, parameters)
+    def execute(self, sql: str, parameters: object = None) -> list[tuple[object, ...]]:
+        """Run one DuckDB statement to its end; returns its (few) rows."""
+        return self.cursor.execute(sql, parameters).fetchall()
 
     def query(self, sql: str, values: Mapping[str, object]) -> duckdb.DuckDBPyRelation:
         """A DuckDB query that runs when its rows are asked for; its types are known before."""
@@ -55,8 +55,8 @@ class Work:
 
     def count(self, sql: str, parameters: object = None) -> int:
         """The number that a statement gives: rows changed, or the single value of a query."""
-        row = self.execute(sql, parameters).fetchone()
-        return int(row[0]) if row and row[0] is not None else 0
+        rows = self.execute(sql, parameters)
+        return int(str(rows[0][0])) if rows and rows[0][0] is not None else 0
 
     def find_dataset(self, ref: DatasetRef) -> Dataset | None:
         """The dataset, if there is one."""

@@ -10,7 +10,6 @@ What is recomputed:
     of touched users and products only.
 """
 
-import asyncio
 import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +20,7 @@ from techmart_fast.warehouse.groups import LoadGroup, LoadTable, Refreshed
 from techmart_fast.warehouse.jobs import Jobs
 from techmart_fast.warehouse.periods import chunks, period_count, period_days, period_starts
 from techmart_fast.warehouse.statements import Scalar, Statement, statement
+from techmart_fast.warehouse.together import together
 
 PARTIALS = ("totals", "users", "products", "purchases")
 RULES_LABEL = "rules"
@@ -192,12 +192,9 @@ class Rollups:
         by_table: dict[str, list[Statement]] = {}
         for one in statements:
             by_table.setdefault(one.subject, []).append(one)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for subject, queue in by_table.items():
-                    tasks.create_task(self._run_queue(queue), name=f"refresh {subject}")
-        except* Exception as failures:
-            raise failures.exceptions[0] from None
+        await together(
+            {f"refresh {table}": self._run_queue(queue) for table, queue in by_table.items()}
+        )
 
     async def _run_queue(self, queue: Sequence[Statement]) -> None:
         for one in queue:

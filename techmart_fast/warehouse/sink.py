@@ -1,6 +1,5 @@
 """The warehouse as the pipeline sees it: an async resource with one method per step."""
 
-import asyncio
 import importlib
 import time
 from collections.abc import Mapping, Sequence
@@ -31,6 +30,7 @@ from techmart_fast.warehouse.service import Connect, Service
 from techmart_fast.warehouse.staging import Staging
 from techmart_fast.warehouse.statements import Scalar, Statement, statement
 from techmart_fast.warehouse.target import WarehouseTarget
+from techmart_fast.warehouse.together import together
 
 _FINANCIALS = "financial_reports"
 
@@ -63,7 +63,10 @@ class WarehouseSink:
         connect: Connect = connect_google,
         clock: Clock | None = None,
     ) -> None:
-        """Remember where the warehouse is. `connect` and `clock` are there to be replaced."""
+        """Remember where the warehouse is. `connect` and `clock` are there to be replaced.
+
+        `threads` bounds the requests at one time; the client keeps ten connections open.
+        """
         self._target = target
         self._jobs = Jobs(target, threads=threads, connect=connect, clock=clock or SystemClock())
         self._staging = Staging(self._jobs)
@@ -109,8 +112,12 @@ class WarehouseSink:
         ]
         changed = [*created, *older]
         for views in (False, True):  # a view needs its tables
-            await asyncio.gather(
-                *(self._bring(one, one in created) for one in changed if one.is_view is views)
+            await together(
+                {
+                    f"bring {one.name}": self._bring(one, missing=one in created)
+                    for one in changed
+                    if one.is_view is views
+                }
             )
         return Ensured(
             created=tuple(one.name for one in created), migrated=tuple(one.name for one in older)
@@ -178,11 +185,12 @@ class WarehouseSink:
 
     async def discard(self, groups: Sequence[LoadGroup]) -> None:
         """Drop the staging tables of published groups (they would expire by themselves)."""
-        await asyncio.gather(*(self._staging.drop(group) for group in groups))
+        await together({f"drop {one.staging_table}": self._staging.drop(one) for one in groups})
 
     async def record_run(self, run: RunRow, metrics: Sequence[MetricRow]) -> None:
         """Write a run and its quality metrics, replacing what was written of the same run."""
-        await asyncio.gather(*(self._jobs.run(one) for one in run_statements(run, metrics)))
+        statements = run_statements(run, metrics)
+        await together({one.name: self._jobs.run(one) for one in statements})
 
     async def report(
         self,
@@ -220,7 +228,7 @@ class WarehouseSink:
             )
         )
 
-    async def _bring(self, relation: Relation, missing: bool) -> None:
+    async def _bring(self, relation: Relation, *, missing: bool) -> None:
         if missing or relation.is_view:
             await self._define(relation, relation.create(self._target.dataset))
             return

@@ -39,12 +39,17 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> Called:
 
 
 def spawn(
-    *arguments: str, home: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    *arguments: str,
+    home: Path,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: str = "",
 ) -> subprocess.CompletedProcess[str]:
     """Call `python -m techmart_fast` as a process, with none of this one's settings."""
     return subprocess.run(
         [sys.executable, "-m", "techmart_fast", *arguments],
         capture_output=True,
+        input=stdin,
         text=True,
         check=False,
         timeout=120,

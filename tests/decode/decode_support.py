@@ -96,9 +96,7 @@ def cut(
 def whole(data: bytes, kind: str, feed: Feed = Feed.TRANSACTIONS) -> Block:
     """All of `data` as one block, without framing."""
     (block,) = cut(b"{}", "ndjson", feed=feed)
-    return replace(
-        block, source=replace(block.source, format=kind), data=data, end_byte=len(data)
-    )
+    return replace(block, source=replace(block.source, format=kind), data=data, end_byte=len(data))
 
 
 def read(

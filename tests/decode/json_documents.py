@@ -10,12 +10,14 @@ NUMBER_TEXTS = st.one_of(
     st.integers(-(10**40), 10**40).map(str),
     st.decimals(allow_nan=False, allow_infinity=False, places=3).map(lambda d: f"{d:f}"),
     st.sampled_from(
-        "0 -0 1e2 1E+2 1e-12 0e-12 1.5000000000000 1.1234567891 0.1000000000000000055 1e400 "
-        "12345678901234567890 123456789012345678901234567890 -0.0 1e-400 2.50 "
-        "01 1. .5 +5 - NaN Infinity -Infinity Inf 0x1 1_0".split()
-        + ["9" * 400, "1" * 250 + "e99"]
+        [
+            "0", "-0", "1e2", "1E+2", "1e-12", "0e-12", "1.5000000000000", "1.1234567891", "1e400",
+            "0.1000000000000000055", "12345678901234567890", "123456789012345678901234567890",
+            "-0.0", "1e-400", "2.50", "9" * 400, "1" * 250 + "e99", "01", "1.", ".5", "+5", "-",
+            "NaN", "Infinity", "-Infinity", "Inf", "0x1", "1_0", "1.5.5", "--1", "1" * 400 + ".5.5",
+        ]
     ),
-)
+)  # fmt: skip
 STRINGS = st.one_of(
     st.text(max_size=6).map(lambda text: dumps(text).decode()),
     st.sampled_from(

@@ -1,8 +1,8 @@
 """However a file is cut into blocks, the same records and rejections come out."""
 
 from csv_documents import csv_feeds
-from decode_support import MANY, cut, read, transactions
-from hypothesis import example, given, settings
+from decode_support import cut, read, transactions
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from json_documents import array_feeds, line_feeds
 

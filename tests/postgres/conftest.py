@@ -1,43 +1,27 @@
-"""A sink on a database with the current schema: made once for a server, then copied."""
+"""A sink on a database with the current schema: made once for a server and role, then copied."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
-from uuid import uuid4
 
 import pytest
+from pydantic import SecretStr
 
 from techmart_fast.local import LocalPostgres
-from techmart_fast.postgres import Lease, PostgresSink, PostgresTarget, RunStart
+from techmart_fast.postgres import Lease, PostgresSink
+from tests.postgres.places import Connection, another_session, run_start, target_of
 
-MIGRATED = "sink_template"
+PLAIN_ROLE = "plain_loader"
+PLAIN_PASSWORD = SecretStr("plain")
 
 OpenSink = Callable[..., AbstractAsyncContextManager[PostgresSink]]
 
 
-def target_of(database: LocalPostgres, **changes: object) -> PostgresTarget:
-    target = PostgresTarget(
-        host=str(database.socket_dir),
-        port=database.port,
-        db=database.database,
-        user=database.user,
-        password=database.password,
-    )
-    return replace(target, **changes)
-
-
-def run_start(**changes: object) -> RunStart:
-    start = RunStart(
-        run_id=uuid4(),
-        started_at=datetime.now(tz=UTC),
-        contract_name="test",
-        contract_version="v1",
-        loader_version="0",
-        lease_seconds=60.0,
-    )
-    return replace(start, **changes)
+@pytest.fixture
+def plain_role() -> bool:
+    """Whether the test's database belongs to a role that may not skip triggers; override it."""
+    return False
 
 
 @pytest.fixture
@@ -45,18 +29,30 @@ def database(
     postgres_server: LocalPostgres,
     new_database: Callable[..., LocalPostgres],
     sql: Callable[..., str],
+    plain_role: bool,
 ) -> LocalPostgres:
     """A database with the current schema, and nothing in it."""
-    known = f"SELECT count(*) FROM pg_database WHERE datname = '{MIGRATED}'"
-    template = replace(postgres_server, database=MIGRATED)
+    template = replace(postgres_server, database="sink_template")
+    if plain_role:
+        template = replace(
+            postgres_server,
+            database="plain_sink_template",
+            user=PLAIN_ROLE,
+            password=PLAIN_PASSWORD,
+        )
+    known = f"SELECT count(*) FROM pg_database WHERE datname = '{template.database}'"
     if sql(postgres_server, known) == "0":
-        sql(postgres_server, f"CREATE DATABASE {MIGRATED} OWNER {postgres_server.user}")
-        asyncio.run(_migrate(target_of(template)))
-    return new_database(template)
+        if plain_role:
+            password = PLAIN_PASSWORD.get_secret_value()
+            sql(postgres_server, f"CREATE ROLE {PLAIN_ROLE} LOGIN PASSWORD '{password}'")
+        sql(postgres_server, f"CREATE DATABASE {template.database} OWNER {template.user}")
+        asyncio.run(_migrate(template))
+    made = new_database(template)
+    return replace(template, database=made.database)
 
 
-async def _migrate(target: PostgresTarget) -> None:
-    async with PostgresSink(target, writers=1) as sink:
+async def _migrate(template: LocalPostgres) -> None:
+    async with PostgresSink(target_of(template), writers=1) as sink:
         assert await sink.migrate()
 
 
@@ -87,3 +83,17 @@ async def sink(open_sink: OpenSink) -> AsyncIterator[PostgresSink]:
 @pytest.fixture
 async def lease(sink: PostgresSink) -> Lease:
     return await sink.start_run(run_start())
+
+
+@pytest.fixture
+async def other(database: LocalPostgres) -> AsyncIterator[Connection]:
+    """A connection beside the sink's, in the same role."""
+    async with another_session(database) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def third(database: LocalPostgres) -> AsyncIterator[Connection]:
+    """One more connection beside the sink's."""
+    async with another_session(database) as connection:
+        yield connection

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -66,7 +66,9 @@ _DEFAULTS: Mapping[Feed, tuple[str, Mapping[str, object]]] = {
 }
 
 
-def record(feed: Feed, key: str, *, at: int, ordinal: int = 1, **fields: object) -> dict[str, object]:
+def record(
+    feed: Feed, key: str, *, at: int, ordinal: int = 1, **fields: object
+) -> dict[str, object]:
     """A candidate as a dict, at offset `at` of file `ordinal`."""
     key_name, defaults = _DEFAULTS[feed]
     return {
@@ -86,7 +88,9 @@ def product(key: str, *, at: int = 0, ordinal: int = 1, **fields: object) -> dic
     return record(Feed.PRODUCTS, key, at=at, ordinal=ordinal, **fields)
 
 
-def sale(key: str, amount: int = 10, *, at: int = 0, ordinal: int = 1, **fields: object) -> dict[str, object]:
+def sale(
+    key: str, amount: int = 10, *, at: int = 0, ordinal: int = 1, **fields: object
+) -> dict[str, object]:
     """A transaction of `amount` whole US dollars."""
     money = Decimal(amount).quantize(Decimal("0.01"))
     given = {"amount": money, "amount_usd": money, **fields}
@@ -124,9 +128,11 @@ class SpoolRecorder:
         if self.fail is not None:
             raise self.fail
         self.batches.append(records)
-        dates = records.column("transaction_date").unique().to_pylist() if (
-            "transaction_date" in records.schema.names
-        ) else []
+        dates = (
+            records.column("transaction_date").unique().to_pylist()
+            if ("transaction_date" in records.schema.names)
+            else []
+        )
         path = Path(f"/spool/{len(self.batches)}.parquet")
         return SpooledFile(
             table=_table_of(records),
@@ -188,6 +194,16 @@ def batch(
         spool=spool or SpoolRecorder(),
         rejected_file=rejected_file,
     )
+
+
+def many_users(lease: Lease, count: int) -> BatchWrite:
+    """A batch larger than what the socket between client and server takes at once."""
+    write = batch(lease, Feed.USERS, [user("u0")])
+    one = write.candidates
+    copies = [one.column(name).take(pa.array([0] * count)) for name in one.schema.names]
+    copies[0] = pa.array([f"u{number}" for number in range(count)])
+    candidates = pa.RecordBatch.from_arrays(copies, schema=one.schema)
+    return replace(write, candidates=candidates, read=count)
 
 
 def _record_batch(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.RecordBatch:

@@ -112,4 +112,23 @@ def _digest(sql: str) -> str:
     return hashlib.sha256(sql.encode()).hexdigest()[:12]
 
 
-PUBLISHED: dict[str, tuple[int, str]] = {}
+PUBLISHED = {
+    "transactions": (1, "650822c70665"),
+    "rejected_transactions": (1, "497493045bf9"),
+    "users": (1, "c00dc1dd53cc"),
+    "products": (1, "c329e05201a8"),
+    "partial_totals": (1, "c74aa6528049"),
+    "partial_users": (1, "9eaf6429030e"),
+    "partial_products": (1, "b8614a47b443"),
+    "partial_purchases": (1, "9f30b401e2a0"),
+    "daily_sales_summary": (1, "d45e33b36ed2"),
+    "user_analytics": (1, "a72582abee93"),
+    "product_performance": (1, "3c9c877a563e"),
+    "financial_reports": (1, "15ddfc198392"),
+    "data_quality_metrics": (1, "e259d121cfe2"),
+    "pipeline_monitoring": (1, "f08b0572e134"),
+    "transactions_enriched": (1, "d2911c8767ce"),
+    "daily_kpis": (1, "8179595a19a6"),
+    "top_customers": (1, "c7ef1d5e7906"),
+    "product_rankings": (1, "08cb31c01b63"),
+}

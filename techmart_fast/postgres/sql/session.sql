@@ -5,7 +5,8 @@
 -- deadline. Plans are made for the actual sizes each time (a batch is one big statement, planning
 -- costs nothing beside it); compiling them would cost more than it saves. The indexes in question
 -- are in memory: looking up a batch's keys there beats reading the table, except while it is small;
--- with this page cost the planner draws that line where measurements do. Times are exchanged in
+-- with this page cost the planner draws that line where measurements do. The writers are parallel
+-- already, so that their queries need not be. Times are exchanged in
 -- UTC. The server ends by itself what a stopped client left open, and notices early (where its
 -- system can tell) that the client of a long statement is gone.
 SELECT set_config('application_name', $1, false),
@@ -16,6 +17,7 @@ SELECT set_config('application_name', $1, false),
        set_config('jit', 'off', false),
        set_config('plan_cache_mode', 'force_custom_plan', false),
        set_config('random_page_cost', '0.5', false),
+       set_config('max_parallel_workers_per_gather', '0', false),
        set_config('work_mem', '64MB', false),
        set_config('search_path', 'public', false),
        set_config('TimeZone', 'UTC', false),

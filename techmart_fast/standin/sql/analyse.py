@@ -20,11 +20,13 @@ from techmart_fast.standin.bqtypes import BqType, Field
 from techmart_fast.standin.failure import invalid_query, not_implemented
 from techmart_fast.standin.resources import Table
 from techmart_fast.standin.sql import aggregates, dates, logic, nested, numbers, texts
+from techmart_fast.standin.sql.nested import order_by_values
 from techmart_fast.standin.sql.kinds import UnknownTypeError, kind_of, shown, to_sqlglot
 from techmart_fast.standin.sql.names import Names
 from techmart_fast.standin.sql.parameters import Parameters
 from techmart_fast.standin.sql.rules import PLAIN, RULES, Rule
 from techmart_fast.standin.sql.scans import Scan, scans_of
+from techmart_fast.standin.sql.unnest import expose_fields, placed
 from techmart_fast.standin.work import ATTACHED
 
 # These modules fill the registry.
@@ -88,6 +90,7 @@ def analyse_query(query: exp.Query, names: Names, parameters: Parameters) -> Ana
     check_nodes(query)
     output = name_outputs(query)
     parameters.put_types(query)
+    expose_fields(query)
     spelling = {node.name.lower(): node.name for node in query.find_all(exp.Identifier)}
     names.resolve(query)
     for table in names.tables.values():
@@ -254,9 +257,15 @@ def _annotator(one: Rule) -> Any:
 def rewritten(node: exp.Expr) -> exp.Expr:
     """The tree rewritten for DuckDB, from the leaves up. Every new node keeps its type."""
     for child in list(node.iter_expressions()):
+        key, index = child.arg_key, child.index
         replaced = rewritten(child)
-        if replaced is not child:
-            child.replace(replaced)
+        # Not `child.replace`: the new node may hold the old one, which then has another parent.
+        if replaced is not child and key is not None:
+            node.set(key, replaced, index)
+    if isinstance(node, exp.Column):
+        return placed(node)
+    if isinstance(node, exp.Select) and node.args.get("kind") == "STRUCT":
+        order_by_values(node)
     found = RULES.get(type(node))
     if found is None:
         if type(node) not in PLAIN and type(node) not in _CONSUMED:

@@ -44,9 +44,7 @@ def _evaluated(value: exp.Expr, context: Context) -> int:
     query = exp.select(exp.UnixMillis(this=value.copy()))
     names = Names(work=context.work, project=context.names.project)
     analysed = analyse_query(query, names, context.parameters)
-    row = context.work.execute(analysed.sql, context.used(analysed)).fetchone()
-    assert row is not None
-    return int(row[0])
+    return context.work.count(analysed.sql, context.used(analysed) or None)
 
 
 def create_table(node: exp.Create, context: Context) -> Done:
@@ -142,7 +140,7 @@ def store_result(context: Context, query: Analysed, ref: TableRef) -> Table:
         _write_fresh(context, table, query, replaces=found is not None)
         return table
     if context.write_disposition == "WRITE_EMPTY":
-        if work.execute(f"SELECT 1 FROM {physical(ref)} LIMIT 1").fetchone():
+        if work.execute(f"SELECT 1 FROM {physical(ref)} LIMIT 1"):
             raise duplicate("Table", str(ref))
     elif context.write_disposition != "WRITE_APPEND":
         raise not_implemented(f"the write disposition {context.write_disposition}")

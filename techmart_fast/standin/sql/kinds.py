@@ -103,6 +103,8 @@ def kind_of(node: exp.Expr) -> BqType:
     Raises:
         UnknownTypeError: it could not be told.
     """
+    if isinstance(node, exp.Null):
+        return NULL
     found = from_sqlglot(node.type)
     if found is None:
         raise UnknownTypeError(node)
@@ -214,7 +216,30 @@ def can_become(node: exp.Expr, want: BqType) -> bool:
         return True
     if is_float_literal(node) and want.kind in (Kind.NUMERIC, Kind.BIGNUMERIC):
         return True
+    members = _members(node)
+    if want.kind is Kind.STRUCT and members is not None:
+        pairs = zip(members, want.fields, strict=False)
+        return len(members) == len(want.fields) and all(can_become(a, b) for a, (_, b) in pairs)
+    elements = _elements(node)
+    if want.element is not None and elements is not None:
+        return all(can_become(one, want.element) for one in elements)
     return merged(have, want) == want
+
+
+def _members(node: exp.Expr) -> list[exp.Expr] | None:
+    """The values of a (rewritten) struct that is written out."""
+    if not isinstance(node, exp.Struct):
+        return None
+    return [one.expression for one in node.expressions]
+
+
+def _elements(node: exp.Expr) -> list[exp.Expr] | None:
+    """The elements of a (rewritten) array that is written out."""
+    if isinstance(node, exp.Cast):
+        node = node.this
+    if not isinstance(node, exp.Array) or any(one.find(exp.Query) for one in node.expressions):
+        return None
+    return list(node.expressions)
 
 
 @functools.cache
@@ -268,4 +293,26 @@ def coerced(node: exp.Expr, want: BqType, *, what: str) -> exp.Expr:
     written = literal_of(node)
     if written is not None and not written.is_string and want.kind in NUMBERS:
         return cast(text(written.name), want)
-    return cast(node, want)
+    return rebuilt(node, want, what=what) or cast(node, want)
+
+
+def rebuilt(node: exp.Expr, want: BqType, *, what: str) -> exp.Expr | None:
+    """A struct or array that is written out, made anew with other names and types of its parts.
+
+    DuckDB's own cast of structs goes by name, BigQuery's by position. None for anything else.
+    """
+    members = _members(node)
+    if want.kind is Kind.STRUCT and members is not None:
+        pairs: list[exp.Expr] = [
+            exp.PropertyEQ(
+                this=exp.to_identifier(name.lower(), quoted=True),
+                expression=coerced(value, kind, what=what),
+            )
+            for value, (name, kind) in zip(members, want.fields, strict=True)
+        ]
+        return noted(exp.Struct(expressions=pairs), want)
+    elements = _elements(node)
+    if want.element is not None and elements is not None:
+        parts = [coerced(one, want.element, what=what) for one in elements]
+        return cast(exp.Array(expressions=parts), want)
+    return None

@@ -24,10 +24,15 @@ from techmart_fast.standin.sql.kinds import (
 from techmart_fast.standin.sql.rules import always, plain, rule
 
 
+def _check_condition(node: exp.Expr) -> None:
+    if kind_of(node).kind not in (Kind.BOOL, Kind.NULL):
+        raise invalid_query(f"A condition must be BOOL, not {kind_of(node)}: {shown(node)}")
+
+
 def _condition(node: exp.Expr) -> BqType:
     for side in (node.this, node.args.get("expression")):
-        if isinstance(side, exp.Expr) and kind_of(side).kind not in (Kind.BOOL, Kind.NULL):
-            raise invalid_query(f"A condition must be BOOL, not {kind_of(side)}: {shown(side)}")
+        if isinstance(side, exp.Expr):
+            _check_condition(side)
     return BOOL
 
 
@@ -99,7 +104,7 @@ def _like(node: exp.Expr) -> exp.Expr:
     for side in ("this", "expression"):
         node.set(side, coerced(node.args[side], STRING, what="operator LIKE"))
     # BigQuery's backslash escapes; DuckDB has no escape character unless it is named.
-    like = exp.Escape(this=node, expression=exp.Literal.string("\\"))
+    like = exp.Escape(this=node.copy(), expression=exp.Literal.string("\\"))
     return noted(like, BOOL)
 
 
@@ -118,6 +123,11 @@ def _is_case_arm(node: exp.Expr) -> bool:
 def _conditional_type(node: exp.Expr) -> BqType:
     if _is_case_arm(node):
         return kind_of(node.args["true"])
+    if isinstance(node, exp.If):
+        _check_condition(node.this)
+    elif node.this is None:
+        for arm in node.args["ifs"]:
+            _check_condition(arm.this)
     return common_type(_branches(node), what="IF" if isinstance(node, exp.If) else "CASE")
 
 

@@ -88,6 +88,31 @@ def _struct(node: exp.Expr) -> exp.Expr:
     return exp.Struct(expressions=pairs)
 
 
+def order_by_values(select: exp.Select) -> None:
+    """Let a SELECT AS STRUCT order by its columns' values, as it has no columns in DuckDB."""
+    values = {one.alias: one.this for one in select.selects if isinstance(one, exp.Alias)}
+    order = select.args.get("order")
+    if order is None:
+        return
+    for column in list(order.find_all(exp.Column)):
+        if not column.table and column.name in values:
+            column.replace(values[column.name].copy())
+
+
+def _tuple_type(node: exp.Expr) -> BqType:
+    fields = ((f"_field_{n}", kind_of(one)) for n, one in enumerate(node.expressions, start=1))
+    return BqType(Kind.STRUCT, fields=tuple(fields))
+
+
+@rule(exp.Tuple, type_of=_tuple_type)
+def _tuple(node: exp.Expr) -> exp.Expr:
+    pairs: list[exp.Expr] = [
+        exp.PropertyEQ(this=exp.to_identifier(f"_field_{n}", quoted=True), expression=one)
+        for n, one in enumerate(node.expressions, start=1)
+    ]
+    return exp.Struct(expressions=pairs)
+
+
 plain(exp.PropertyEQ, type_of=lambda node: kind_of(node.expression))
 
 

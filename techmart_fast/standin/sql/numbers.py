@@ -19,13 +19,16 @@ from techmart_fast.standin.sql.kinds import (
     NUMERIC,
     STRING,
     call,
+    can_become,
     cast,
     coerced,
     common_type,
+    from_sqlglot,
     is_float_literal,
     kind_of,
     literal_of,
     number,
+    rebuilt,
     shown,
     text,
 )
@@ -185,7 +188,9 @@ def _rounded(node: exp.Expr) -> exp.Expr:
         return value
     if kind == NUMERIC:
         raise not_implemented(f"{name.upper()} of NUMERIC to a number of places that varies")
-    return call(f"bq_{name}_float", value, coerced(places, INT64, what=name.upper()))
+    if name in ("ceil", "floor"):
+        raise not_implemented(f"{name.upper()} with a number of places")
+    return call(f"exact_{name}", value, coerced(places, INT64, what=name.upper()))
 
 
 def _whole_literal(node: exp.Expr) -> int | None:
@@ -250,9 +255,10 @@ def _cast_type(node: exp.Expr) -> BqType:
 
 def kind_of_target(target: exp.DataType) -> BqType:
     """The type that a CAST or a column definition names."""
-    probe = exp.Null()
-    probe.type = target
-    return kind_of(probe)
+    found = from_sqlglot(target)
+    if found is None:
+        raise not_implemented(f"the type {target.sql(dialect='bigquery')}")
+    return found
 
 
 @rule(exp.Cast, exp.TryCast, type_of=_cast_type)
@@ -260,6 +266,10 @@ def _cast(node: exp.Expr) -> exp.Expr:
     if isinstance(node.this, exp.Parameter):
         return cast(node.this, kind_of(node))
     have, want = kind_of(node.this), kind_of(node)
+    if can_become(node.this, want):
+        made = rebuilt(node.this, want, what="CAST")
+        if made is not None:
+            return made
     safe = isinstance(node, exp.TryCast)
     if node.args["to"].expressions and want.kind in NUMBERS:
         raise not_implemented(f"a cast to a parameterized type: {shown(node)}")

@@ -53,7 +53,6 @@ PLAIN: frozenset[type[exp.Expr]] = frozenset(
         exp.Subquery,
         exp.Table,
         exp.TableAlias,
-        exp.Tuple,
         exp.Union,
         exp.Unnest,
         exp.Var,

@@ -18,6 +18,7 @@ from techmart_fast.standin.sql.kinds import (
     coerced,
     kind_of,
     literal_of,
+    noted,
     shown,
     text,
 )
@@ -139,7 +140,7 @@ def _replace(node: exp.Expr) -> exp.Expr:
 @rule(exp.Pad, type_of=always(STRING))
 def _pad(node: exp.Expr) -> exp.Expr:
     name = "lpad" if node.args.get("is_left") else "rpad"
-    fill = node.args.get("fill_pattern") or text(" ")
+    fill = node.args.get("fill_pattern") or noted(text(" "), STRING)
     length = exp.Cast(
         this=coerced(node.expression, INT64, what=name.upper()), to=exp.DataType.build("INT")
     )

@@ -1,0 +1,37 @@
+"""What a server's own output says went wrong, in one line, and what to do about it."""
+
+import re
+from pathlib import Path
+
+_TAIL_BYTES = 8192
+_TELLING = re.compile(r"\b(?:FATAL|PANIC|ERROR): +(.+)|\berror: +(.+)|^(\w*Error: .+)")
+
+
+def complaint(output: bytes) -> str:
+    """The last line of an output that says what is wrong, without the server's prefix.
+
+    The very last line, when none says so; empty for no output.
+    """
+    lines = output.decode(errors="replace").strip().splitlines()
+    found = [match for line in lines if (match := _TELLING.search(line))]
+    telling = next(part for part in found[-1].groups() if part) if found else ""
+    return (telling or (lines[-1] if lines else "")).strip().rstrip(".")
+
+
+def complaint_in(log: Path, start: int) -> str:
+    """The complaint in a log file from byte `start` on; empty when there is none."""
+    try:
+        with log.open("rb") as lines:
+            lines.seek(max(start, log.stat().st_size - _TAIL_BYTES))
+            return complaint(lines.read())
+    except OSError:
+        return ""
+
+
+def advice(reason: str) -> str:
+    """What to do about a complaint, or nothing."""
+    if "No space left" in reason or "quota" in reason:
+        return "Free some space, or name a folder on another disk with TECHMART_HOME."
+    if "not permitted" in reason or "refused" in reason or "as root" in reason:
+        return "Run the command as an ordinary user, or set POSTGRES_HOST to use another server."
+    return ""

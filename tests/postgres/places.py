@@ -1,0 +1,57 @@
+"""Where a test's database is, connections beside the sink, and starts of runs."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import asyncpg
+
+from techmart_fast.local import LocalPostgres
+from techmart_fast.postgres import PostgresTarget, RunStart
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection
+
+
+def target_of(database: LocalPostgres, **changes: Any) -> PostgresTarget:
+    target = PostgresTarget(
+        host=str(database.socket_dir),
+        port=database.port,
+        db=database.database,
+        user=database.user,
+        password=database.password,
+    )
+    return replace(target, **changes)
+
+
+def run_start(**changes: Any) -> RunStart:
+    start = RunStart(
+        run_id=uuid4(),
+        started_at=datetime.now(tz=UTC),
+        contract_name="test",
+        contract_version="v1",
+        loader_version="0",
+        lease_seconds=60.0,
+    )
+    return replace(start, **changes)
+
+
+@asynccontextmanager
+async def another_session(database: LocalPostgres) -> AsyncIterator[Connection]:
+    """A connection of somebody else, in the loader's role."""
+    connection = await asyncpg.connect(
+        host=str(database.socket_dir),
+        port=database.port,
+        database=database.database,
+        user=database.user,
+        password=database.password.get_secret_value(),
+    )
+    try:
+        yield connection
+    finally:
+        await connection.close()

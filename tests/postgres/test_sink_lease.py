@@ -1,0 +1,112 @@
+"""One run at a time writes; a dead holder is replaced at once, a silent one after its time."""
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from techmart_fast.errors import ExitCode, LeaseHeldError, SinkError
+from techmart_fast.postgres import PostgresSink
+from techmart_fast.postgres.model import RunEnd
+from tests.postgres.conftest import OpenSink
+from tests.postgres.places import Connection, run_start
+
+SILENCE = "UPDATE techmart_loader.lease SET heartbeat_at = heartbeat_at - interval '1 hour'"
+
+
+async def test_a_living_run_keeps_others_out(sink: PostgresSink, open_sink: OpenSink) -> None:
+    first = run_start()
+    await sink.start_run(first)
+    async with open_sink() as second:
+        with pytest.raises(LeaseHeldError, match=f"Run {first.run_id} .* since 20") as caught:
+            await second.start_run(run_start())
+        assert caught.value.exit_code is ExitCode.LEASE_HELD
+
+
+async def test_a_run_whose_connection_died_is_replaced_at_once(
+    open_sink: OpenSink, other: Connection
+) -> None:
+    gone = run_start()
+    async with open_sink() as first:
+        lost = await first.start_run(gone)
+    async with open_sink() as second:
+        lease = await second.start_run(run_start())
+        assert lease.epoch == lost.epoch + 1
+        status = {row.run_id: row.status for row in await second.runs()}
+        assert status[gone.run_id] == "failed"
+        assert status[lease.run_id] == "running"
+
+
+async def test_a_silent_run_is_replaced_and_learns_it(
+    sink: PostgresSink, open_sink: OpenSink, other: Connection
+) -> None:
+    silent = await sink.start_run(run_start(lease_seconds=0.04))
+    await other.execute(SILENCE)
+    async with open_sink() as second:
+        lease = await second.start_run(run_start())
+        assert lease.epoch == silent.epoch + 1
+        with pytest.raises(LeaseHeldError, match="took the lease over"):
+            await sink.keep_alive(silent)
+        with pytest.raises(LeaseHeldError):
+            await sink.register_files(silent, [], policy="run") or await sink.store_group(
+                silent, "users", [1]
+            )
+        await sink.finish_run(silent, end())
+    async with open_sink() as third:
+        await third.start_run(run_start())
+
+
+async def test_heartbeats_are_stamped(sink: PostgresSink, other: Connection) -> None:
+    lease = await sink.start_run(run_start(lease_seconds=0.04))
+    await other.execute(SILENCE)
+    stamped = "SELECT heartbeat_at >= acquired_at FROM techmart_loader.lease"
+    async with asyncio.timeout(20):
+        beating = asyncio.ensure_future(sink.keep_alive(lease))
+        while not await other.fetchval(stamped):
+            await asyncio.sleep(0)
+        beating.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await beating
+
+
+async def test_a_control_connection_that_broke_is_replaced_with_its_lease(
+    sink: PostgresSink, open_sink: OpenSink, other: Connection
+) -> None:
+    await sink.start_run(run_start())
+    holding = "FROM pg_locks WHERE locktype = 'advisory' AND classid = 1413827923"
+    await other.execute(f"SELECT pg_terminate_backend(pid) {holding}")
+    async with asyncio.timeout(20):
+        while await other.fetchval(f"SELECT count(*) {holding}"):
+            await asyncio.sleep(0)
+    with suppress(SinkError):
+        await sink.runs()
+    await sink.runs()
+    assert await other.fetchval(f"SELECT count(*) {holding}") == 1
+    async with open_sink() as second:
+        with pytest.raises(LeaseHeldError):
+            await second.start_run(run_start())
+
+
+async def test_a_finished_run_gives_the_lease_back(sink: PostgresSink, open_sink: OpenSink) -> None:
+    lease = await sink.start_run(run_start())
+    await sink.finish_run(lease, end())
+    async with open_sink() as second:
+        await second.start_run(run_start())
+    again = await sink.start_run(run_start())
+    assert again.epoch == lease.epoch + 2
+
+
+async def test_of_runs_that_start_together_one_wins(open_sink: OpenSink) -> None:
+    async with open_sink() as one, open_sink() as two, open_sink() as three:
+        results = await asyncio.gather(
+            *(sink.start_run(run_start()) for sink in (one, two, three)), return_exceptions=True
+        )
+    assert sorted(type(result).__name__ for result in results) == [
+        "Lease",
+        "LeaseHeldError",
+        "LeaseHeldError",
+    ]
+
+
+def end() -> RunEnd:
+    return RunEnd(status="completed", feeds={}, seconds=1.0, bytes_read=1, peak_memory_bytes=1)

@@ -1,0 +1,140 @@
+"""The schema: one file, applied by the first run or by psql, once or again; numbered steps after."""
+
+import asyncio
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from techmart_fast.bundled import bundled
+from techmart_fast.errors import SinkAccessError, SinkError
+from techmart_fast.local import LocalPostgres
+from techmart_fast.postgres import PostgresSink
+from techmart_fast.postgres.migrate import migrate
+from techmart_fast.postgres.session import Session
+from techmart_fast.records import Feed
+from tests.postgres.places import another_session, run_start, target_of
+from tests.postgres.records import batch, user
+
+
+def psql(database: LocalPostgres, file: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            *(str(database.bin_dir / "psql"), "-h", str(database.socket_dir)),
+            *("-p", str(database.port), "-U", database.user, "-d", database.database),
+            *("-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(file)),
+        ],
+        env={"PGPASSWORD": database.password.get_secret_value()},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+async def test_a_first_run_applies_it_and_a_second_finds_it(fresh_database: LocalPostgres) -> None:
+    async with PostgresSink(target_of(fresh_database), writers=1) as sink:
+        assert await sink.migrate() == (1,)
+        assert await sink.migrate() == ()
+
+
+async def test_two_first_runs_at_the_same_time_both_find_it(fresh_database: LocalPostgres) -> None:
+    target = target_of(fresh_database)
+    async with PostgresSink(target, writers=1) as one, PostgresSink(target, writers=1) as two:
+        await asyncio.gather(one.migrate(), two.migrate())
+        assert await two.migrate() == ()
+
+
+async def test_psql_applies_the_same_file_before_or_after_a_run(
+    fresh_database: LocalPostgres,
+) -> None:
+    schema = bundled("schemas", "postgres_schema.sql")
+    for _ in range(2):
+        applied = psql(fresh_database, schema)
+        assert (applied.returncode, applied.stderr) == (0, "")
+    async with PostgresSink(target_of(fresh_database), writers=1) as sink:
+        assert await sink.migrate() == ()
+        lease = await sink.start_run(run_start())
+        assert (await sink.write(0, batch(lease, Feed.USERS, [user("u1")]))).counts.loaded == 1
+    assert psql(fresh_database, schema).returncode == 0
+
+
+async def test_tables_of_another_application_are_left_alone(
+    fresh_database: LocalPostgres,
+) -> None:
+    async with another_session(fresh_database) as other:
+        await other.execute("CREATE TABLE users (name text)")
+        async with PostgresSink(target_of(fresh_database), writers=1) as sink:
+            with pytest.raises(SinkError, match=r"not empty: .*users.* Load into an empty"):
+                await sink.migrate()
+        assert await other.fetchval("SELECT to_regclass('public.transactions')") is None
+
+
+async def test_a_role_that_may_not_create_is_told(
+    fresh_database: LocalPostgres, sql: Callable[..., str]
+) -> None:
+    async with another_session(fresh_database) as other:
+        await other.execute(
+            f"REVOKE CREATE ON DATABASE {fresh_database.database} FROM CURRENT_USER"
+        )
+    async with PostgresSink(target_of(fresh_database), writers=1) as sink:
+        with pytest.raises(SinkAccessError, match="lacks a privilege: permission denied"):
+            await sink.migrate()
+
+
+async def test_a_numbered_step_is_applied_once(database: LocalPostgres, tmp_path: Path) -> None:
+    schemas = tmp_path / "schemas"
+    (schemas / "postgres").mkdir(parents=True)
+    shutil.copy(bundled("schemas", "postgres_schema.sql"), schemas)
+    step = schemas / "postgres" / "002_loyalty.sql"
+    step.write_text("ALTER TABLE public.users ADD COLUMN loyalty integer")
+    async with a_session(database) as session:
+        assert await migrate(session, schemas) == (2,)
+        assert await migrate(session, schemas) == ()
+        (schemas / "postgres" / "003_broken.sql").write_text("ALTER TABLE public.nothing ADD x int")
+        with pytest.raises(SinkError, match="applying the schema"):
+            await migrate(session, schemas)
+    async with PostgresSink(target_of(database), writers=1) as older:
+        with pytest.raises(SinkError, match="version 2, newer than this loader's 1"):
+            await older.migrate()
+
+
+async def test_every_index_says_which_query_it_serves(database: LocalPostgres) -> None:
+    async with another_session(database) as other:
+        silent = await other.fetch(
+            "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE c.relkind = 'i' AND n.nspname = 'public'"
+            " AND obj_description(c.oid) IS NULL"
+        )
+    assert silent == []
+
+
+@pytest.mark.every_server
+async def test_it_works_with_every_server_version(database: LocalPostgres) -> None:
+    async with PostgresSink(target_of(database), writers=1) as sink:
+        lease = await sink.start_run(run_start())
+        versions = [user("u1"), user("u1", at=1, country="FR"), user("u2", at=2)]
+        outcome = await sink.write(0, batch(lease, Feed.USERS, versions))
+        assert (outcome.counts.loaded, outcome.counts.corrected) == (3, 1)
+        assert sink.server_version.split(".")[0] == database.version.split(".")[0]
+
+
+def a_session(database: LocalPostgres):
+    from contextlib import asynccontextmanager
+
+    @asynccontextmanager
+    async def opened():
+        session = await Session.open(
+            target_of(database),
+            application_name="test",
+            connect_timeout_seconds=10.0,
+            deadline_seconds=10.0,
+        )
+        try:
+            yield session
+        finally:
+            await session.close()
+
+    return opened()

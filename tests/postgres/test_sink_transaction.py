@@ -1,0 +1,323 @@
+"""A batch is committed once, or not at all: reruns, lost answers, failures, deadlines, fencing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from techmart_fast.errors import LeaseHeldError, SinkError, SpoolError
+from techmart_fast.postgres import Lease, PostgresSink
+from techmart_fast.postgres.session import Session
+from techmart_fast.records import Feed, SpooledFile
+from tests.postgres.conftest import OpenSink
+from tests.postgres.places import Connection, run_start
+from tests.postgres.records import (
+    SpoolRecorder,
+    batch,
+    many_users,
+    product,
+    rejection,
+    sale,
+    user,
+)
+
+
+async def users(other: Connection) -> int:
+    count = await other.fetchval("SELECT count(*) FROM users")
+    assert isinstance(count, int)
+    return count
+
+
+async def test_a_committed_batch_is_skipped_by_a_rerun(
+    sink: PostgresSink, lease: Lease, other: Connection
+) -> None:
+    batch_id = uuid4()
+    rejected = [rejection(7), rejection(8, code="not_a_number")]
+    first = await sink.write(
+        0, batch(lease, Feed.USERS, [user("a")], rejections=rejected, batch_id=batch_id)
+    )
+    spool = SpoolRecorder()
+    again = await sink.write(
+        0,
+        batch(lease, Feed.USERS, [user("a")], rejections=rejected, batch_id=batch_id, spool=spool),
+    )
+    assert not first.skipped
+    assert again.skipped
+    counts = again.counts
+    assert (counts.read, counts.rejected, counts.duplicate) == (3, 2, 1)
+    assert counts.rejected_by_reason == {"missing_field": 1, "not_a_number": 1}
+    assert spool.rows == []
+    assert await other.fetchval("SELECT count(*) FROM techmart_loader.quarantine") == 2
+    assert len(await sink.pending_entries()) == 1
+
+
+async def test_a_failing_spool_leaves_nothing(
+    sink: PostgresSink, lease: Lease, other: Connection
+) -> None:
+    write = batch(lease, Feed.USERS, [user("a")], spool=SpoolRecorder(fail=SpoolError("full")))
+    with pytest.raises(SpoolError, match="full"):
+        await sink.write(0, write)
+    assert await users(other) == 0
+    assert await other.fetchval("SELECT count(*) FROM techmart_loader.batches") == 0
+    good = batch(lease, Feed.USERS, [user("a")], batch_id=write.identity.batch_id)
+    assert (await sink.write(0, good)).counts.loaded == 1
+
+
+class Waiting:
+    """A spool that says when it was reached, and then waits."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def __call__(self, records: object) -> SpooledFile:
+        self.reached.set()
+        await self.go_on.wait()
+        return await SpoolRecorder()(records)  # type: ignore[arg-type]
+
+
+async def test_a_cancelled_batch_leaves_nothing_and_the_lane_goes_on(
+    sink: PostgresSink, lease: Lease, other: Connection
+) -> None:
+    spool = Waiting()
+    write = batch(lease, Feed.USERS, [user("a")])
+    waiting = batch(lease, Feed.USERS, [user("a")], spool=spool)
+    task = asyncio.ensure_future(sink.write(0, waiting))
+    await spool.reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await sink.write(0, write)).counts.loaded == 1
+    assert await users(other) == 1
+
+
+LossyCommit = Callable[[bool], None]
+
+
+@pytest.fixture
+def lose_commit(monkeypatch: pytest.MonkeyPatch) -> LossyCommit:
+    """`lose_commit(reaches)`: the next COMMIT's answer is lost, after or before it took effect."""
+    script = Session.script
+
+    def lose(reaches: bool) -> None:
+        async def lossy(session: Session, sql: str, *, doing: str) -> None:
+            if sql != "COMMIT":
+                return await script(session, sql, doing=doing)
+            monkeypatch.setattr(Session, "script", script)
+            if reaches:
+                await script(session, sql, doing=doing)
+            session.terminate()
+            raise SinkError("lost", transient=True)
+
+        monkeypatch.setattr(Session, "script", lossy)
+
+    return lose
+
+
+async def test_a_commit_whose_answer_was_lost_is_looked_up(
+    sink: PostgresSink, lease: Lease, other: Connection, lose_commit: LossyCommit
+) -> None:
+    await sink.write(0, batch(lease, Feed.USERS, [user("a")]))
+    lose_commit(True)
+    outcome = await sink.write(0, batch(lease, Feed.USERS, [user("b", at=1)]))
+    assert (outcome.counts.loaded, outcome.skipped) == (1, False)
+    assert await users(other) == 2
+
+
+async def test_a_commit_that_did_not_arrive_may_be_repeated(
+    sink: PostgresSink, lease: Lease, other: Connection, lose_commit: LossyCommit
+) -> None:
+    await sink.write(0, batch(lease, Feed.USERS, [user("a")]))
+    write = batch(lease, Feed.USERS, [user("b", at=1)])
+    lose_commit(False)
+    with pytest.raises(SinkError, match="not committed") as caught:
+        await sink.write(0, write)
+    assert caught.value.transient
+    assert caught.value.batch == str(write.identity.batch_id)
+    assert (await sink.write(0, write)).counts.loaded == 1
+    assert await users(other) == 2
+
+
+async def test_a_batch_that_lost_a_deadlock_is_repeated(
+    sink: PostgresSink, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_in = Session.copy_in
+
+    async def deadlocked(session: Session, table: str, *rest: object, **named: object) -> None:
+        monkeypatch.setattr(Session, "copy_in", copy_in)
+        raise SinkError("deadlock", transient=True) from asyncpg.DeadlockDetectedError("deadlock")
+
+    monkeypatch.setattr(Session, "copy_in", deadlocked)
+    spool = SpoolRecorder()
+    outcome = await sink.write(0, batch(lease, Feed.USERS, [user("a")], spool=spool))
+    assert (outcome.counts.loaded, len(spool.batches)) == (1, 2)
+
+
+async def test_a_copy_that_the_server_stopped_reading_meets_its_deadline(
+    open_sink: OpenSink, other: Connection
+) -> None:
+    await other.execute(
+        """
+        CREATE FUNCTION stall() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_sleep(600); RETURN NEW; END $$;
+        CREATE TRIGGER stall BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION stall();
+        ALTER TABLE users ENABLE ALWAYS TRIGGER stall;
+        """
+    )
+    async with open_sink(command_timeout_seconds=0.5) as sink:
+        lease = await sink.start_run(run_start())
+        with pytest.raises(SinkError, match=r"within 0\.5 s \(writing users\)") as caught:
+            await sink.write(0, many_users(lease, 50_000))
+        assert caught.value.transient
+        await end_backends(other, lease)
+        await other.execute("DROP TRIGGER stall ON users")
+        assert (await sink.write(0, batch(lease, Feed.USERS, [user("a")]))).counts.loaded == 1
+
+
+async def test_a_lock_that_never_comes_meets_the_deadline(
+    open_sink: OpenSink, other: Connection
+) -> None:
+    async with open_sink(command_timeout_seconds=0.3) as sink:
+        lease = await sink.start_run(run_start())
+        async with other.transaction():
+            await other.execute("LOCK TABLE users")
+            with pytest.raises(SinkError, match="did not answer") as caught:
+                await sink.write(0, batch(lease, Feed.USERS, [user("a")]))
+        assert caught.value.transient
+
+
+async def test_a_lost_connection_is_told_and_replaced(
+    sink: PostgresSink, lease: Lease, other: Connection
+) -> None:
+    spool = Waiting()
+    waiting = batch(lease, Feed.USERS, [user("a")], spool=spool)
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(failure(sink.write(0, waiting)))
+        await spool.reached.wait()
+        await end_backends(other, lease)
+        spool.go_on.set()
+    error = task.result()
+    assert isinstance(error, SinkError)
+    assert error.transient
+    assert await users(other) == 0
+    assert (await sink.write(0, batch(lease, Feed.USERS, [user("a")]))).counts.loaded == 1
+
+
+async def test_a_replaced_run_cannot_commit(
+    sink: PostgresSink, lease: Lease, open_sink: OpenSink, other: Connection
+) -> None:
+    await sink.write(0, batch(lease, Feed.USERS, [user("a")]))
+    await fall_silent(other)
+    async with open_sink() as second:
+        await second.start_run(run_start())
+        with pytest.raises(LeaseHeldError, match="took the lease over"):
+            await sink.write(0, batch(lease, Feed.USERS, [user("b", at=1)]))
+        assert await users(other) == 1
+
+
+async def test_a_paused_run_with_an_open_batch_is_evicted(
+    sink: PostgresSink, lease: Lease, open_sink: OpenSink, other: Connection
+) -> None:
+    spool = Waiting()
+    waiting = batch(lease, Feed.USERS, [user("a")], spool=spool)
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(failure(sink.write(0, waiting)))
+        await spool.reached.wait()
+        await fall_silent(other)
+        async with open_sink() as second:
+            await second.start_run(run_start())
+            spool.go_on.set()
+            assert isinstance(await task, SinkError)
+            with pytest.raises(LeaseHeldError):
+                await sink.write(0, waiting)
+    assert await users(other) == 0
+
+
+async def test_lanes_write_side_by_side(
+    sink: PostgresSink, lease: Lease, other: Connection
+) -> None:
+    await sink.write(0, batch(lease, Feed.USERS, [user("u1")]))
+    await sink.write(0, batch(lease, Feed.PRODUCTS, [product("p1")]))
+    async with asyncio.TaskGroup() as tasks:
+        for lane in (0, 1):
+            tasks.create_task(write_several(sink, lease, lane))
+    assert await other.fetchval("SELECT count(*) FROM transactions") == 2 * 5 * 20
+
+
+async def write_several(sink: PostgresSink, lease: Lease, lane: int) -> None:
+    for number in range(5):
+        rows = [sale(f"{lane} {number} {row}", at=row) for row in range(20)]
+        await sink.write(lane, batch(lease, Feed.TRANSACTIONS, rows, lane=lane, lanes=2))
+
+
+async def test_the_checkpoint_of_a_lane_advances_with_its_batches(
+    sink: PostgresSink, lease: Lease
+) -> None:
+    write = batch(lease, Feed.USERS, [user("a")], lane=1, lanes=2)
+    source = write.identity.source
+    assert await sink.progress(lease, source) == []
+    await sink.write(1, write)
+    [progress] = await sink.progress(lease, source)
+    assert (progress.lane, progress.lanes, progress.end_byte) == (1, 2, 1000)
+
+
+async def test_what_a_batch_did_is_traced(
+    sink: PostgresSink, lease: Lease, other: Connection
+) -> None:
+    await sink.write(0, batch(lease, Feed.PRODUCTS, [product("a"), product("b", at=1)]))
+    records = [product("a", at=2), product("b", at=3, name="New"), product("c", at=4)]
+    await sink.write(0, batch(lease, Feed.PRODUCTS, records))
+    rows = await other.fetch(
+        "SELECT target_table, rows_inserted, rows_updated, rows_advanced"
+        " FROM techmart_loader.lineage ORDER BY batch_no, target_table"
+    )
+    assert [tuple(row) for row in rows] == [
+        ("categories", 1, 0, 0),
+        ("products", 2, 0, 0),
+        ("suppliers", 1, 0, 0),
+        ("categories", 0, 0, 0),
+        ("products", 1, 1, 1),
+        ("suppliers", 0, 0, 0),
+    ]
+
+
+async def test_a_row_that_a_constraint_refuses_is_named(sink: PostgresSink, lease: Lease) -> None:
+    with pytest.raises(SinkError, match="users_country_alpha_2") as caught:
+        await sink.write(0, batch(lease, Feed.USERS, [user("a", country="USA")]))
+    assert (caught.value.table, caught.value.transient) == ("users", False)
+    assert "USA" not in str(caught.value)
+
+
+async def test_a_value_that_the_server_refuses_is_placed_but_not_quoted(
+    sink: PostgresSink, lease: Lease
+) -> None:
+    with pytest.raises(SinkError, match="users, column email") as caught:
+        await sink.write(0, batch(lease, Feed.USERS, [user("a", email="secret\0@example.com")]))
+    assert "secret" not in str(caught.value)
+    assert (await sink.write(0, batch(lease, Feed.USERS, [user("a")]))).counts.loaded == 1
+
+
+async def failure(awaitable: Awaitable[object]) -> Exception | None:
+    try:
+        await awaitable
+    except SinkError as error:
+        return error
+    return None
+
+
+async def end_backends(other: Connection, lease: Lease) -> None:
+    """End the server's side of the run's connections that are in a transaction."""
+    await other.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = $1 AND xact_start IS NOT NULL",
+        f"techmart_fast {lease.run_id}",
+    )
+
+
+async def fall_silent(other: Connection) -> None:
+    """As if the holder had not stamped its heartbeat for an hour."""
+    await other.execute(
+        "UPDATE techmart_loader.lease SET heartbeat_at = heartbeat_at - interval '1 hour'"
+    )

@@ -1,0 +1,124 @@
+"""What a user is told when the service refuses: one line, the role or setting, whether to retry."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import google.auth
+import pytest
+import requests
+from google.api_core import exceptions as api
+from google.auth.exceptions import DefaultCredentialsError
+
+from techmart_fast.errors import ExitCode, WarehouseAccessError, WarehouseError
+from techmart_fast.warehouse import WarehouseSink
+from techmart_fast.warehouse.credentials import credentials
+from techmart_fast.warehouse.faults import TRANSIENT_REASONS, retry_soon, service_error
+from techmart_fast.warehouse.wire import from_api
+from tests.warehouse.fakes import TARGET
+
+
+def answered(status: int, reason: str, message: str) -> api.GoogleAPICallError:
+    """The client's exception for an error answer of the service."""
+    response = requests.Response()
+    response.status_code = status
+    response.headers["content-type"] = "application/json"
+    error = {"code": status, "message": message, "errors": [{"reason": reason, "message": message}]}
+    response._content = json.dumps({"error": error}).encode()
+    response.request = requests.Request("POST", "https://bigquery.googleapis.com/x").prepare()
+    return api.from_http_response(response)
+
+
+@pytest.mark.parametrize(
+    ("message", "role"),
+    [
+        (
+            "Access Denied: Project p: User does not have bigquery.jobs.create permission in p.",
+            "roles/bigquery.jobUser on the project",
+        ),
+        (
+            "Access Denied: Table p:d.t: permission missing (bigquery.tables.updateData).",
+            "roles/bigquery.dataEditor on the dataset",
+        ),
+        ("Access Denied: User does not have bigquery.datasets.create", "roles/bigquery.user"),
+        ("Access Denied", "roles/bigquery.jobUser"),
+    ],
+)
+def test_a_missing_permission_names_the_role(message: str, role: str) -> None:
+    error = from_api(answered(403, "accessDenied", message), "run x")
+    assert isinstance(error, WarehouseAccessError)
+    assert error.exit_code is ExitCode.USAGE
+    assert role in error.hint
+    assert not error.transient
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "message", "words", "transient"),
+    [
+        (404, "notFound", "Dataset p:d was not found in location EU", "BIGQUERY_LOCATION", False),
+        (404, "notFound", "Not found: Dataset p:d", "BIGQUERY_DATASET_ID", False),
+        (403, "quotaExceeded", "Quota exceeded: load jobs per table", "quota", True),
+        (403, "rateLimitExceeded", "Exceeded rate limits", "Too many requests", True),
+        (
+            400,
+            "bytesBilledLimitExceeded",
+            "Query exceeded limit for bytes billed: 10485760.",
+            "BIGQUERY_MAXIMUM_BYTES_BILLED",
+            False,
+        ),
+        (400, "invalidQuery", "Unrecognized name: x at [1:8]", "Unrecognized name: x", False),
+        (503, "backendError", "Error encountered", "nothing is lost", True),
+        (501, "notImplemented", "The stand-in does not support x", "stand-in", False),
+    ],
+)
+def test_a_refusal_says_what_to_do_and_whether_it_may_pass(
+    status: int, reason: str, message: str, words: str, transient: bool
+) -> None:
+    error = from_api(answered(status, reason, message), "run merge/users")
+    assert str(error).startswith("BigQuery can't run merge/users: ")
+    assert words in str(error)
+    assert "googleapis" not in str(error)
+    assert (error.reason, error.transient) == (reason, transient)
+    assert "\n" not in str(error)
+
+
+def test_a_long_message_is_cut_and_only_its_first_line_is_told() -> None:
+    error = service_error(reason="invalid", message="a" * 900 + "\nsecret", doing="run x")
+    assert len(str(error)) < 400
+    assert "secret" not in str(error)
+
+
+def test_a_quota_is_passing_but_not_worth_an_immediate_repeat() -> None:
+    assert not retry_soon(service_error(reason="quotaExceeded", message="", doing=""))
+    assert retry_soon(service_error(reason="rateLimitExceeded", message="", doing=""))
+    assert {"quotaExceeded", "rateLimitExceeded"} <= TRANSIENT_REASONS
+
+
+async def test_an_endpoint_that_does_not_answer_is_told_at_once() -> None:
+    nobody = replace(TARGET, api_endpoint="http://127.0.0.1:9", anonymous=True)
+    async with WarehouseSink(nobody) as sink:
+        with pytest.raises(WarehouseError, match=r"127\.0\.0\.1:9 does not answer") as caught:
+            await sink.ensure()
+    assert "connection refused" in str(caught.value)
+    assert caught.value.transient
+
+
+@pytest.mark.parametrize("content", [None, "not json", "{}"])
+def test_a_key_file_that_is_none_is_told_without_its_content(
+    tmp_path: Path, content: str | None
+) -> None:
+    path = tmp_path / "key.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(WarehouseAccessError, match=r"key\.json") as caught:
+        credentials(replace(TARGET, credentials_file=path))
+    assert content is None or content not in str(caught.value)
+
+
+def test_missing_default_credentials_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(**_options: object) -> object:
+        raise DefaultCredentialsError("Your default credentials were not found.")
+
+    monkeypatch.setattr(google.auth, "default", none)
+    with pytest.raises(WarehouseAccessError, match="gcloud auth application-default login"):
+        credentials(TARGET)
