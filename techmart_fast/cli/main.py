@@ -35,7 +35,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
             ("1", "failed"),
             ("2", "wrong usage, settings, contract or credentials"),
             ("3", "done, but the data quality FAILs a threshold"),
-            ("4", "stopped by a limit"),
+            ("4", "stopped by a limit (run --max-rejected)"),
             ("5", "the sinks differ, or the warehouse is behind"),
             ("6", "another run holds the lease"),
             ("130, 143", "stopped by Ctrl-C, or by SIGTERM; the next run carries on"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from techmart_fast.api import DataSources
 from techmart_fast.api import run as run_pipeline
 from techmart_fast.cli.console import show
+from techmart_fast.cli.limits import RejectionLimit
 from techmart_fast.cli.output import to_json, write_err, write_out
 from techmart_fast.cli.progress import observing
 from techmart_fast.cli.runner import Runner
@@ -27,6 +28,7 @@ class RunRequest:
     products: tuple[str, ...] = ()
     contract: Path | None = None
     ordinal: int | None = None
+    max_rejected: int | None = None
     as_json: bool = False
     quiet: bool = False
     home_flag: str = ""
@@ -57,20 +59,24 @@ def _run(request: RunRequest, settings: Settings) -> RunResult:
     contract = load_contract(request.contract)
     stop = asyncio.Event()
     with observing(quiet=request.quiet) as observer:
+        limit = None
+        if request.max_rejected is not None:
+            limit = RejectionLimit(request.max_rejected, observer=observer, stop=stop.set)
         runner: Runner[RunResult] = Runner(on_stop=lambda: _stop(stop, observer))
         result = runner.run(
             lambda: run_pipeline(
                 request.sources,
                 settings=settings,
                 contract=contract,
-                observer=observer,
+                observer=limit or observer,
                 ordinal=request.ordinal,
                 stop=stop,
             )
         )
-    if runner.stopped_by is not None and result.exit_code is ExitCode.INTERRUPTED:
-        return replace(result, exit_code=runner.stopped_by)
-    return result
+    if runner.stopped_by is not None:
+        interrupted = result.exit_code is ExitCode.INTERRUPTED
+        return replace(result, exit_code=runner.stopped_by) if interrupted else result
+    return limit.judge(result) if limit else result
 
 
 def _stop(stop: asyncio.Event, observer: RunObserver) -> None:

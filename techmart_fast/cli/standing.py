@@ -132,7 +132,7 @@ def _stored(stored: SinkStatus) -> RenderableType:
     rows = (
         ("users", number(stored.users)),
         ("products", f"{number(stored.products)} ({number(stored.active_products)} active)"),
-        ("transactions", f"{number(stored.transactions)} (USD {stored.amount_usd})"),
+        ("transactions", f"{number(stored.transactions)} (USD {number(stored.amount_usd)})"),
         ("held, waiting for a user or product", number(stored.held)),
         ("quarantined", number(stored.quarantined)),
     )

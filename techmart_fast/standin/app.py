@@ -7,7 +7,14 @@ import platform
 import duckdb
 from aiohttp import web
 
-from techmart_fast.standin import SERVICE_NAME, dataset_routes, faults, job_routes, table_routes, uploads
+from techmart_fast.standin import (
+    SERVICE_NAME,
+    dataset_routes,
+    faults,
+    job_routes,
+    table_routes,
+    uploads,
+)
 from techmart_fast.standin.failure import ServiceError, not_found
 from techmart_fast.standin.faults import Handler
 from techmart_fast.standin.jobs import of_duckdb

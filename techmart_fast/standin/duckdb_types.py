@@ -23,14 +23,18 @@ def result_type(kind: DuckDBPyType, spelling: Mapping[str, str]) -> BqType:
         (_, element), *_ = kind.children
         return BqType(Kind.ARRAY, element=result_type(element, spelling))
     if kind.id == "struct":
-        fields = [(spelling.get(name, name), result_type(inner, spelling)) for name, inner in kind.children]
+        fields = [
+            (spelling.get(name, name), result_type(inner, spelling))
+            for name, inner in kind.children
+        ]
         return BqType(Kind.STRUCT, fields=tuple(fields))
     name = str(kind)
     if name in ('"NULL"', "NULL"):
         return BqType(Kind.INT64)
     if name not in _KINDS:
         raise ServiceError(
-            "internalError", f"The stand-in's engine computed a {name}, which BigQuery does not have."
+            "internalError",
+            f"The stand-in's engine computed a {name}, which BigQuery does not have.",
         )
     return BqType(_KINDS[name])
 

@@ -45,7 +45,9 @@ def new_job(service: Service, project: str, body: Body) -> Job:
         raise ServiceError("required", "Required parameter is missing: configuration")
     kinds = [one for one in ("query", "load", "copy", "extract") if configuration.get(one)]
     if len(kinds) != 1:
-        raise ServiceError("required", "Job configuration must contain exactly one job-specific part")
+        raise ServiceError(
+            "required", "Job configuration must contain exactly one job-specific part"
+        )
     if kinds[0] in ("copy", "extract"):
         raise not_implemented(f"{kinds[0]} jobs")
     reference = body.get("jobReference")
@@ -278,5 +280,3 @@ async def answer_result(
             )
 
     return answer_page(_result_body(job), await service.jobs.in_thread(read))
-
-

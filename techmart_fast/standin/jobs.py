@@ -331,6 +331,8 @@ def of_duckdb(error: duckdb.Error, *, cancelled: bool) -> ServiceError:
     if isinstance(error, _INVALID):
         return ServiceError("invalidQuery", text, location="query")
     if isinstance(error, duckdb.TransactionException):
-        return ServiceError("invalidQuery", f"Transaction is aborted due to concurrent update: {text}")
+        return ServiceError(
+            "invalidQuery", f"Transaction is aborted due to concurrent update: {text}"
+        )
     log.error("DuckDB refused a translated statement: %s", error)
     return ServiceError("internalError", f"The stand-in's engine refused the statement: {text}")

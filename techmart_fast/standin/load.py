@@ -26,8 +26,8 @@ from techmart_fast.standin.resources import (
     requires_filter,
     table_ref,
 )
-from techmart_fast.standin.work import Work, physical
 from techmart_fast.standin.volume import table_bytes
+from techmart_fast.standin.work import Work, physical
 
 Body = Mapping[str, object]
 
@@ -153,7 +153,9 @@ class LoadPlan:
             work.add_table(table)
             return table, True
         if found.view_query is not None:
-            raise ServiceError("invalid", f"{self.target} is a view: nothing can be loaded into it.")
+            raise ServiceError(
+                "invalid", f"{self.target} is a view: nothing can be loaded into it."
+            )
         replaces = self._disposition == "WRITE_TRUNCATE" and self.partition is None
         if replaces:
             return self._replaced(work, found, asked), False
@@ -311,15 +313,11 @@ def plan_load(work: Work, configuration: Body, file: Path, *, project: str) -> L
     options = settings.get("parquetOptions")
     inference = bool(isinstance(options, Mapping) and options.get("enableListInference"))
     fields = parquet_fields(file, list_inference=inference)
-    return LoadPlan(
-        file=file, settings=settings, target=target, partition=partition, fields=fields
-    )
+    return LoadPlan(file=file, settings=settings, target=target, partition=partition, fields=fields)
 
 
 def _refuse_rows(work: Work, table: Table, where: str, days: Sequence[date] = ()) -> None:
-    found = work.execute(
-        f"SELECT 1 FROM {physical(table.ref)} WHERE {where} LIMIT 1", list(days)
-    )
+    found = work.execute(f"SELECT 1 FROM {physical(table.ref)} WHERE {where} LIMIT 1", list(days))
     if found:
         raise ServiceError("duplicate", f"Already Exists: Table {table.ref}")
 
@@ -336,7 +334,8 @@ _WIDER = {
 def _converted(table: Table, given: Field, column: Field) -> str:
     """The file's column as the table's type, or a mismatch."""
     fits = given.type == column.type or (
-        (given.kind, column.kind) in _WIDER and (given.mode == "REPEATED") == (column.mode == "REPEATED")
+        (given.kind, column.kind) in _WIDER
+        and (given.mode == "REPEATED") == (column.mode == "REPEATED")
     )
     if not fits:
         text = f"Field {column.name} has changed type from {column.type} to {given.type}"
@@ -358,7 +357,10 @@ def is_within(given: Field, column: Field) -> bool:
         return True
     if "precision" not in given.details:
         return False
-    sizes = [(int(one.details["precision"]), int(one.details.get("scale", "0"))) for one in (given, column)]
+    sizes = [
+        (int(one.details["precision"]), int(one.details.get("scale", "0")))
+        for one in (given, column)
+    ]
     (precision, scale), (most, places) = sizes
     return scale <= places and precision - scale <= most - places
 

@@ -22,7 +22,8 @@ def parquet_fields(path: Path, *, list_inference: bool) -> tuple[Field, ...]:
         schema = pq.read_schema(path)
     except (pa.ArrowInvalid, OSError):
         raise ServiceError(
-            "invalid", "Error while reading data, error message: Input file is not in Parquet format."
+            "invalid",
+            "Error while reading data, error message: Input file is not in Parquet format.",
         ) from None
     return tuple(_field(one, list_inference=list_inference) for one in schema)
 
@@ -83,5 +84,3 @@ def _decimal(name: str, precision: int, scale: int) -> Kind:
     if scale <= 18 and precision - scale <= 20:
         return Kind.BIGNUMERIC
     raise not_implemented(f"DECIMAL({precision},{scale}) of the column {name}")
-
-

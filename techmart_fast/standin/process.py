@@ -32,11 +32,15 @@ _CLOSE_SECONDS = 1.0
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m techmart_fast.standin", description=SERVICE_NAME)
+    parser = argparse.ArgumentParser(
+        prog="python -m techmart_fast.standin", description=SERVICE_NAME
+    )
     parser.add_argument("--home", type=Path, required=True, help="folder of its data (0700)")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0: any free one")
     memory = parser.add_mutually_exclusive_group()
-    memory.add_argument("--memory-bytes", type=int, default=None, help="limit of the engine's memory")
+    memory.add_argument(
+        "--memory-bytes", type=int, default=None, help="limit of the engine's memory"
+    )
     memory.add_argument("--memory-limit-mb", type=int, default=None, help="the same, in MiB")
     parser.add_argument(
         "--users-lock", type=Path, help="leave when no process holds a shared lock on this file"
@@ -52,7 +56,9 @@ def main(given: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     limit = arguments.memory_bytes or (arguments.memory_limit_mb or 0) * MIB
     try:
-        with Storage(prepared(arguments.home), memory_bytes=limit or DEFAULT_MEMORY_BYTES) as storage:
+        with Storage(
+            prepared(arguments.home), memory_bytes=limit or DEFAULT_MEMORY_BYTES
+        ) as storage:
             asyncio.run(_serve(arguments, storage))
     except HomeInUseError as error:
         sys.stderr.write(f"The stand-in's data in {arguments.home} can't be opened: {error}\n")

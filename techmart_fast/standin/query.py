@@ -163,5 +163,3 @@ def _writes(plan: QueryPlan) -> Collection[TableRef]:
     for statement in plan.statements:
         written |= writes_of(statement, project=plan.project, default=plan.default)
     return written
-
-

@@ -135,7 +135,9 @@ class ResultStore:
         return table
 
     def _path(self, job_id: str) -> Path:
-        return self._folder / f"{hashlib.blake2b(job_id.encode(), digest_size=16).hexdigest()}.arrow"
+        return (
+            self._folder / f"{hashlib.blake2b(job_id.encode(), digest_size=16).hexdigest()}.arrow"
+        )
 
 
 def columns_of(fields: Sequence[object]) -> list[tuple[str, BqType]]:

@@ -37,8 +37,8 @@ from techmart_fast.standin.service import (
     whole_number,
 )
 from techmart_fast.standin.sql.ddl import view_columns
-from techmart_fast.standin.work import Work, physical
 from techmart_fast.standin.volume import table_bytes
+from techmart_fast.standin.work import Work, physical
 
 routes = web.RouteTableDef()
 _ALL = "/bigquery/v2/projects/{project}/datasets/{dataset}/tables"
@@ -129,9 +129,7 @@ async def list_all(request: web.Request) -> web.Response:
 async def get(request: web.Request) -> web.Response:
     """One table or view."""
     ref, _ = split_decorator(table_of(request))
-    return answer(
-        await request.app[SERVICE].read(lambda work: _described(work, work.table(ref)))
-    )
+    return answer(await request.app[SERVICE].read(lambda work: _described(work, work.table(ref))))
 
 
 async def patch(request: web.Request) -> web.Response:

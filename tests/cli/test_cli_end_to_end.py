@@ -141,6 +141,20 @@ def test_quality_below_a_threshold_is_exit_code_3_and_loads_all_the_same(
     assert done.stderr.count("\n") == 1
 
 
+def test_too_many_rejections_stop_the_run_with_exit_code_4(
+    loaded: dict[str, Any], home: Path
+) -> None:
+    done = spawn(
+        *("run", "--users", "-", "--json", "--quiet", "--max-rejected", "1"),
+        home=home,
+        stdin='{"user_id": "l1"}\n{"user_id": "l2"}\n',
+    )
+    assert done.returncode == 4, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["exit_code"], told["feeds"]["users"]["rejected"]) == (4, 2)
+    assert "more than --max-rejected 1" in done.stderr
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_says_so_and_the_next_one_carries_on(
     number: signal.Signals, code: int, home: Path, tmp_path: Path

@@ -40,7 +40,7 @@ STORED = SinkStatus(
     products=4,
     active_products=3,
     transactions=1_000,
-    amount_usd="123.45",
+    amount_usd=Decimal("1234.50"),
     held=2,
     quarantined=1,
     outbox_pending=0,
@@ -131,7 +131,7 @@ def test_status_shows_runs_what_is_stored_and_that_the_warehouse_has_it(
         *("12345678", "2025-01-02", "03:04:05", "completed", "10.0", "s"),
         *("12", "10", "1", "0", "1"),
     ]
-    assert "USD 123.45" in called.out
+    assert "USD 1,234.50" in called.out
     assert "has everything" in called.out
 
 

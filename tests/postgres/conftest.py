@@ -10,7 +10,14 @@ from pydantic import SecretStr
 
 from techmart_fast.local import LocalPostgres
 from techmart_fast.postgres import Lease, PostgresSink
-from tests.postgres.places import Connection, another_session, run_start, target_of
+from techmart_fast.postgres.session import Session
+from tests.postgres.places import (
+    Connection,
+    a_session,
+    another_session,
+    run_start,
+    target_of,
+)
 
 PLAIN_ROLE = "plain_loader"
 PLAIN_PASSWORD = SecretStr("plain")
@@ -97,3 +104,10 @@ async def third(database: LocalPostgres) -> AsyncIterator[Connection]:
     """One more connection beside the sink's."""
     async with another_session(database) as connection:
         yield connection
+
+
+@pytest.fixture
+async def session(database: LocalPostgres) -> AsyncIterator[Session]:
+    """A session as the sink opens them."""
+    async with a_session(database) as session:
+        yield session

@@ -11,6 +11,7 @@ import asyncpg
 
 from techmart_fast.local import LocalPostgres
 from techmart_fast.postgres import PostgresTarget, RunStart
+from techmart_fast.postgres.session import Session
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -55,3 +56,17 @@ async def another_session(database: LocalPostgres) -> AsyncIterator[Connection]:
         yield connection
     finally:
         await connection.close()
+
+
+@asynccontextmanager
+async def a_session(database: LocalPostgres) -> AsyncIterator[Session]:
+    session = await Session.open(
+        target_of(database),
+        application_name="test",
+        connect_timeout_seconds=10.0,
+        deadline_seconds=10.0,
+    )
+    try:
+        yield session
+    finally:
+        await session.close()

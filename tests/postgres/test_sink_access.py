@@ -1,6 +1,7 @@
 """A server that can't be entered: one line each, with what to do about it."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -125,25 +126,37 @@ def test_a_target_comes_from_the_settings_and_hides_the_password() -> None:
         PostgresTarget.from_settings(PostgresSettings())
 
 
+class Answering(asyncio.Protocol):
+    """A server that answers the first message with these bytes, and nothing else."""
+
+    def __init__(self, answer: bytes, open_transports: list[asyncio.BaseTransport]) -> None:
+        self._answer = answer
+        self._open = open_transports
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._open.append(transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        assert isinstance(self._transport, asyncio.Transport)
+        self._transport.write(self._answer)
+        self._answer = b""
+
+
 @asynccontextmanager
 async def answering(answer: bytes) -> AsyncIterator[int]:
-    """A server on this machine that answers the first message with these bytes, then waits."""
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(8)
-        writer.write(answer)
-        await reader.read()
-        writer.close()
-
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    """The port of such a server on this machine."""
+    transports: list[asyncio.BaseTransport] = []
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Answering(answer, transports), "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[1]
+        for transport in transports:
+            transport.close()
 
 
 @pytest.fixture
 def unused_port() -> int:
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])

@@ -13,9 +13,8 @@ from techmart_fast.errors import SinkAccessError, SinkError
 from techmart_fast.local import LocalPostgres
 from techmart_fast.postgres import PostgresSink
 from techmart_fast.postgres.migrate import migrate
-from techmart_fast.postgres.session import Session
 from techmart_fast.records import Feed
-from tests.postgres.places import another_session, run_start, target_of
+from tests.postgres.places import a_session, another_session, run_start, target_of
 from tests.postgres.records import batch, user
 
 
@@ -119,22 +118,3 @@ async def test_it_works_with_every_server_version(database: LocalPostgres) -> No
         outcome = await sink.write(0, batch(lease, Feed.USERS, versions))
         assert (outcome.counts.loaded, outcome.counts.corrected) == (3, 1)
         assert sink.server_version.split(".")[0] == database.version.split(".")[0]
-
-
-def a_session(database: LocalPostgres):
-    from contextlib import asynccontextmanager
-
-    @asynccontextmanager
-    async def opened():
-        session = await Session.open(
-            target_of(database),
-            application_name="test",
-            connect_timeout_seconds=10.0,
-            deadline_seconds=10.0,
-        )
-        try:
-            yield session
-        finally:
-            await session.close()
-
-    return opened()

@@ -146,7 +146,7 @@ async def tell(shop: Warehouse) -> Story:
 
     recovered = await _interrupted(shop)
 
-    for table in ("partial_users", "daily_sales_summary", "financial_reports", "user_analytics"):
+    for table in ("partial_users", "daily_sales_summary", "user_analytics"):
         await shop.run(Statement(name="tests/delete", sql=f"DELETE FROM {table} WHERE TRUE"))
     await shop.sink.refresh([], shop.rules, everything=True)
     return Story(

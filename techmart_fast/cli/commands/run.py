@@ -64,6 +64,12 @@ from techmart_fast.cli.invocation import Invocation
     metavar="N",
     help="Parallel writers to PostgreSQL. Without it: the number of cores, four at most.",
 )
+@click.option(
+    "--max-rejected",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Stop, with exit code 4, once more than N records were rejected.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.pass_obj
 def run(
@@ -76,6 +82,7 @@ def run(
     ordinal: int | None,
     block_bytes: int | None,
     writers: int | None,
+    max_rejected: int | None,
     as_json: bool,
 ) -> int:
     """Load feeds into PostgreSQL and the warehouse.
@@ -96,6 +103,7 @@ def run(
         products=products,
         contract=contract,
         ordinal=ordinal,
+        max_rejected=max_rejected,
         as_json=as_json,
         quiet=invocation.quiet,
         home_flag=home_flag,

@@ -20,13 +20,13 @@ from techmart_fast.standin.bqtypes import BqType, Field
 from techmart_fast.standin.failure import invalid_query, not_implemented
 from techmart_fast.standin.resources import Table
 from techmart_fast.standin.sql import aggregates, dates, logic, nested, numbers, texts
-from techmart_fast.standin.sql.nested import order_by_values
 from techmart_fast.standin.sql.kinds import UnknownTypeError, kind_of, shown, to_sqlglot
 from techmart_fast.standin.sql.names import Names
+from techmart_fast.standin.sql.nested import order_by_values
 from techmart_fast.standin.sql.parameters import Parameters
 from techmart_fast.standin.sql.rules import PLAIN, RULES, Rule
 from techmart_fast.standin.sql.scans import Scan, scans_of
-from techmart_fast.standin.sql.unnest import expose_fields, placed
+from techmart_fast.standin.sql.unnest import expose_fields, placed, unexploded
 from techmart_fast.standin.work import ATTACHED
 
 # These modules fill the registry.
@@ -219,7 +219,7 @@ def _column_type(column: Field, *, limits: bool) -> exp.DataType:
 
 
 def _in_services_words(message: str) -> str:
-    """sqlglot's complaint as BigQuery would put it."""
+    """Sqlglot's complaint as BigQuery would put it."""
     if message.startswith("Column '") and "could not be resolved" in message:
         return f"Unrecognized name: {message.split(chr(39))[1]}"
     if message.startswith("Unknown table: "):
@@ -264,6 +264,8 @@ def rewritten(node: exp.Expr) -> exp.Expr:
             node.set(key, replaced, index)
     if isinstance(node, exp.Column):
         return placed(node)
+    if isinstance(node, exp.Unnest):
+        return unexploded(node)
     if isinstance(node, exp.Select) and node.args.get("kind") == "STRUCT":
         order_by_values(node)
     found = RULES.get(type(node))
@@ -275,5 +277,3 @@ def rewritten(node: exp.Expr) -> exp.Expr:
     if result is not node and result.type is None:
         result.type = node.type
     return result
-
-

@@ -133,5 +133,3 @@ def _assigned_query(query: Analysed, columns: Sequence[Field]) -> str:
         outer.append(duckdb_sql(assigned(value, column)))
     listed = ", ".join(map(quoted, names))
     return f"SELECT {', '.join(outer)} FROM ({duckdb_sql(tree)}) AS q({listed})"
-
-

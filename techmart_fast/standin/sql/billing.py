@@ -13,8 +13,8 @@ from techmart_fast.standin.failure import ServiceError, invalid_query
 from techmart_fast.standin.resources import Table
 from techmart_fast.standin.sql.parameters import Parameters
 from techmart_fast.standin.sql.scans import Scan
-from techmart_fast.standin.work import Work, physical
 from techmart_fast.standin.volume import table_bytes
+from techmart_fast.standin.work import Work, physical
 
 MIB = 1 << 20
 LEAST_BILLED = 10 * MIB

@@ -87,14 +87,12 @@ def finished_dml(context: Context, statement: str, **rows: int) -> Done:
     counts = {f"{name}RowCount": str(count) for name, count in rows.items()}
     if context.dry:
         return finished(context, statement)
-    return finished(
-        context, statement, dmlStats=counts, numDmlAffectedRows=str(sum(rows.values()))
-    )
+    return finished(context, statement, dmlStats=counts, numDmlAffectedRows=str(sum(rows.values())))
 
 
-def finished_ddl(context: Context, statement: str, operation: str, target: Table | TableRef) -> Done:
+def finished_ddl(
+    context: Context, statement: str, operation: str, target: Table | TableRef
+) -> Done:
     """What a statement that changed the catalog did; `operation` is CREATE, SKIP, DROP, …"""
     ref = target.ref if isinstance(target, Table) else target
-    return finished(
-        context, statement, ddlOperationPerformed=operation, ddlTargetTable=ref.body()
-    )
+    return finished(context, statement, ddlOperationPerformed=operation, ddlTargetTable=ref.body())

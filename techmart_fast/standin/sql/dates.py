@@ -301,7 +301,9 @@ def _date_array(node: exp.Expr) -> exp.Expr:
     start = _dated(node.args["start"], name="GENERATE_DATE_ARRAY")
     end = _dated(node.args["end"], name="GENERATE_DATE_ARRAY")
     if unit in _MONTHS:
-        span = call("to_months", cast_to(exp.Mul(this=amount, expression=number(_MONTHS[unit])), "INTEGER"))
+        span = call(
+            "to_months", cast_to(exp.Mul(this=amount, expression=number(_MONTHS[unit])), "INTEGER")
+        )
     elif unit in ("DAY", "WEEK"):
         days = exp.Mul(this=amount, expression=number(7 if unit == "WEEK" else 1))
         span = call("to_days", cast_to(exp.Paren(this=days), "INTEGER"))
@@ -376,5 +378,3 @@ def _format(pattern: str, whole: str) -> str:
         return _EXPANDED.get(letter, f"%{letter}")
 
     return re.sub(r"%(.)", element, pattern)
-
-

@@ -282,5 +282,3 @@ def _drop_schema(node: exp.Drop, target: exp.Table, context: Context) -> Done:
     if not context.dry:
         context.work.remove_dataset(ref)
     return finished_ddl(context, "DROP_SCHEMA", "DROP", name)
-
-

@@ -94,7 +94,9 @@ def delete(node: exp.Delete, context: Context) -> Done:
     charge_dml(context, scope, table)
     if context.dry:
         return finished_dml(context, "DELETE")
-    sql = f"DELETE FROM {physical(table.ref)} AS {quoted(scope.target_alias)} WHERE {scope.where_sql}"
+    sql = (
+        f"DELETE FROM {physical(table.ref)} AS {quoted(scope.target_alias)} WHERE {scope.where_sql}"
+    )
     rows = run_dml(context, table, sql, context.used(scope.analysed))
     return finished_dml(context, "DELETE", deleted=rows)
 

@@ -88,9 +88,7 @@ def to_sqlglot(kind: BqType) -> exp.DataType:
         )
     if kind.kind is Kind.STRUCT:
         fields: list[exp.Expr] = [
-            exp.ColumnDef(
-                this=exp.to_identifier(name.lower(), quoted=True), kind=to_sqlglot(inner)
-            )
+            exp.ColumnDef(this=exp.to_identifier(name.lower(), quoted=True), kind=to_sqlglot(inner))
             for name, inner in kind.fields
         ]
         return exp.DataType(this=exp.DType.STRUCT, expressions=fields, nested=True)

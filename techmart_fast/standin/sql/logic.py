@@ -169,16 +169,12 @@ def _coalesce(node: exp.Expr) -> exp.Expr:
     return call("coalesce", *_unified(_all(node), what="COALESCE"))
 
 
-@rule(
-    exp.Nullif, type_of=lambda node: common_type([node.this, node.expression], what="NULLIF")
-)
+@rule(exp.Nullif, type_of=lambda node: common_type([node.this, node.expression], what="NULLIF"))
 def _nullif(node: exp.Expr) -> exp.Expr:
     return call("nullif", *_unified([node.this, node.expression], what="NULLIF"))
 
 
-@rule(
-    exp.Greatest, exp.Least, type_of=lambda node: common_type(_all(node), what=node.key.upper())
-)
+@rule(exp.Greatest, exp.Least, type_of=lambda node: common_type(_all(node), what=node.key.upper()))
 def _extreme(node: exp.Expr) -> exp.Expr:
     """Null if any argument is null (and NaN if any is), unlike DuckDB's functions."""
     values = _unified(_all(node), what=node.key.upper())

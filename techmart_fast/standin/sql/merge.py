@@ -19,6 +19,7 @@ from techmart_fast.standin.sql.dml import column_named
 from techmart_fast.standin.sql.scope import Scoped, charge_dml, scoped
 from techmart_fast.standin.work import physical
 
+
 @dataclass(frozen=True, slots=True)
 class _Arm:
     """One WHEN clause. `condition` and `values` are places in the scope's values."""
@@ -40,9 +41,7 @@ def merge(node: exp.Merge, context: Context) -> Done:
     arms = [
         _arm(one, table, source, row_source, expressions) for one in node.args["whens"].expressions
     ]
-    scope = scoped(
-        context, node.this, source=source, where=node.args["on"], values=expressions
-    )
+    scope = scoped(context, node.this, source=source, where=node.args["on"], values=expressions)
     charge_dml(context, scope, table)
     if context.dry:
         return finished_dml(context, "MERGE")
@@ -176,7 +175,8 @@ def _arm_sql(arm: _Arm, scope: Scoped, table: Table) -> str:
         return f"{head} THEN DELETE"
     pairs = zip(arm.columns, arm.values, strict=True)
     texts = [
-        (quoted(column.name), duckdb_sql(assigned(scope.values[at], column))) for column, at in pairs
+        (quoted(column.name), duckdb_sql(assigned(scope.values[at], column)))
+        for column, at in pairs
     ]
     if arm.action == "UPDATE":
         return f"{head} THEN UPDATE SET " + ", ".join(f"{name} = {value}" for name, value in texts)

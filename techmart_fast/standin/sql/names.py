@@ -79,6 +79,7 @@ class Names:
     def _resolve(self, query: exp.Expr, *, depth: int) -> None:
         if depth > _DEEPEST_VIEWS:
             raise invalid_query("Views are nested too deeply.")
+        _shorten_columns(query)
         for node in list(query.find_all(exp.Table)):
             if _is_cte(node) or node.catalog == ATTACHED:
                 continue
@@ -104,6 +105,15 @@ class Names:
             ) from None
         self.tables |= own.tables
         return exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier(alias)))
+
+
+def _shorten_columns(query: exp.Expr) -> None:
+    """Drop the dataset of `dataset.table.column`, where the table has no other alias."""
+    known = {(one.db, one.name) for one in query.find_all(exp.Table) if not one.alias}
+    for column in query.find_all(exp.Column):
+        if column.db and (column.db, column.table) in known:
+            column.set("db", None)
+            column.set("catalog", None)
 
 
 def point_at(node: exp.Table, ref: TableRef) -> None:

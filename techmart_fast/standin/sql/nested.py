@@ -43,7 +43,9 @@ def _array_type(node: exp.Expr) -> BqType:
     if query.args.get("kind") == "STRUCT":
         return BqType(Kind.ARRAY, element=struct)
     if len(struct.fields) != 1:
-        raise invalid_query("ARRAY subquery cannot have more than one column unless using SELECT AS STRUCT")
+        raise invalid_query(
+            "ARRAY subquery cannot have more than one column unless using SELECT AS STRUCT"
+        )
     return BqType(Kind.ARRAY, element=struct.fields[0][1])
 
 
@@ -81,9 +83,10 @@ def _members(node: exp.Expr) -> list[tuple[str, exp.Expr]]:
 
 @rule(exp.Struct, type_of=_struct_type)
 def _struct(node: exp.Expr) -> exp.Expr:
+    # The names come from the type: a column may have been rewritten and lost its own.
     pairs: list[exp.Expr] = [
         exp.PropertyEQ(this=exp.to_identifier(name, quoted=True), expression=value)
-        for name, value in _members(node)
+        for (name, _), (_, value) in zip(kind_of(node).fields, _members(node), strict=True)
     ]
     return exp.Struct(expressions=pairs)
 
@@ -157,7 +160,8 @@ def _reversed(node: exp.Expr) -> exp.Expr:
 
 
 @rule(
-    exp.ArrayConcat, type_of=lambda node: common_type([node.this, *node.expressions], what="ARRAY_CONCAT")
+    exp.ArrayConcat,
+    type_of=lambda node: common_type([node.this, *node.expressions], what="ARRAY_CONCAT"),
 )
 def _concatenated(node: exp.Expr) -> exp.Expr:
     result, *others = [
@@ -177,5 +181,7 @@ def _to_string(node: exp.Expr) -> exp.Expr:
 
 @rule(exp.GenerateSeries, type_of=always(WHOLES))
 def _generated(node: exp.Expr) -> exp.Expr:
-    parts = [node.args[part] for part in ("start", "end", "step") if node.args.get(part) is not None]
+    parts = [
+        node.args[part] for part in ("start", "end", "step") if node.args.get(part) is not None
+    ]
     return call("generate_series", *(coerced(one, INT64, what="GENERATE_ARRAY") for one in parts))

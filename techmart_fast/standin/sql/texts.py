@@ -171,7 +171,9 @@ def _regexp_extracted(node: exp.Expr) -> exp.Expr:
     groups = pattern.name.replace("\\(", "").replace("(?:", "").count("(")
     if groups > 1:
         raise invalid_query("Regular expression has more than one capturing group.")
-    return call("bq_regexp_extract", *_texts(node, "this", "expression"), exp.Literal.number(groups))
+    return call(
+        "bq_regexp_extract", *_texts(node, "this", "expression"), exp.Literal.number(groups)
+    )
 
 
 _HASHES = {256: "sha256"}

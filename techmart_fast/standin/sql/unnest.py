@@ -8,28 +8,49 @@ from collections.abc import Iterator
 from sqlglot import exp
 
 from techmart_fast.standin.bqtypes import Kind
+from techmart_fast.standin.failure import not_implemented
 from techmart_fast.standin.sql.kinds import INT64, from_sqlglot, noted
+
+_ELEMENT = "_element"
+_ROWS = "_elements"
+_STAR = "star"
 
 
 def expose_fields(statement: exp.Expr) -> None:
     """Make the fields of unnested structs columns, where the text itself tells their names.
 
     sqlglot knows such an array's type too late: `SELECT a FROM UNNEST([STRUCT(1 AS a)]) AS s`
-    becomes `SELECT a FROM (SELECT s.a FROM UNNEST(…) AS s) AS s`.
+    becomes `SELECT a FROM (SELECT e.a FROM UNNEST(…) AS e) AS s`.
     """
+    for select in statement.find_all(exp.Select):
+        select.meta[_STAR] = any(one.is_star for one in select.expressions)
     for node in list(statement.find_all(exp.Unnest)):
         if not isinstance(node.parent, (exp.From, exp.Join)) or len(node.expressions) != 1:
             continue
         names = _field_names(node.expressions[0])
         alias = _alias(node)
         if not names or node.args.get("offset") or (alias and _used_whole(node, alias)):
+            if not alias:
+                node.set("alias", exp.TableAlias(columns=[exp.to_identifier(_ELEMENT)]))
             continue
-        inner_alias = alias or "unnested"
         inner = node.copy()
-        inner.set("alias", exp.TableAlias(columns=[exp.to_identifier(inner_alias)]))
-        fields = [exp.column(name, table=inner_alias).as_(name) for name in names]
+        inner.set("alias", exp.TableAlias(columns=[exp.to_identifier(_ELEMENT)]))
+        fields = [exp.column(name, table=_ELEMENT).as_(name) for name in names]
         query = exp.Select(expressions=fields).from_(inner, copy=False)
-        node.replace(query.subquery(inner_alias, copy=False))
+        node.replace(query.subquery(alias or _ROWS, copy=False))
+
+
+def unexploded(node: exp.Unnest) -> exp.Expr:
+    """An UNNEST as DuckDB has it: one column, also for an array of structs.
+
+    Raises:
+        ServiceError: a star stands for the fields of a struct: sqlglot adds the struct itself.
+    """
+    kind, select = from_sqlglot(node.type), node.find_ancestor(exp.Select)
+    if kind is not None and kind.kind is Kind.STRUCT and select and select.meta.get(_STAR):
+        raise not_implemented("SELECT * over an array of structs: name the fields")
+    node.set("explode_array", False)
+    return node
 
 
 def _alias(node: exp.Unnest) -> str:
@@ -63,22 +84,24 @@ def _field_names(array: exp.Expr) -> tuple[str, ...]:
 
 
 def placed(column: exp.Column) -> exp.Expr:
-    """A column without a table, as a field of an unnested struct or as an offset from 0."""
-    if column.table:
+    """A column of an UNNEST, as a field of the unnested struct or as an offset from 0."""
+    if not column.table:
         return column
     name = column.name.lower()
     for node in _in_reach(column):
+        if node.alias.lower() != column.table.lower():
+            continue
         offset = node.args.get("offset")
         if isinstance(offset, exp.Expr) and offset.name.lower() == name:
+            # DuckDB's ordinality begins at 1.
             less = exp.Sub(this=column.copy(), expression=exp.Literal.number(1))
             return noted(exp.Paren(this=less), INT64)
-        kind = from_sqlglot(node.type)
-        alias = _alias(node)
-        if kind is None or kind.kind is not Kind.STRUCT or alias.lower() == name:
-            continue
-        if any(field.lower() == name for field, _ in kind.fields):
-            column.set("table", exp.to_identifier(alias))
-            return column
+        kind, value = from_sqlglot(node.type), _alias(node)
+        if kind is not None and kind.kind is Kind.STRUCT and value.lower() != name:
+            whole = exp.column(value, table=column.table)
+            field = exp.Dot(this=whole, expression=exp.to_identifier(name, quoted=True))
+            field.type = column.type
+            return field
     return column
 
 
