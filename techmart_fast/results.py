@@ -71,7 +71,7 @@ class RunResult:
     """The outcome of one run.
 
     `quality` is scored over all feeds of the run, `quality_by_feed` by feed; `verdict` is the
-    worst status of either. `published` counts rows merged into each warehouse table.
+    worst status of the former. `published` counts rows merged into each warehouse table.
     """
 
     run_id: UUID

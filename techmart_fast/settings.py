@@ -113,7 +113,6 @@ class PipelineSettings(_Section):
     decode_threads: PositiveInt | None = Field(
         None, description="Threads that decode; default: the number of cores, four at most."
     )
-    stop_grace_seconds: Seconds = Field(20.0, description="Time to drain after a stop signal.")
     lease_seconds: Seconds = Field(60.0, description="A run silent for longer may be replaced.")
 
 

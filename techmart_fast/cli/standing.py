@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.text import Text
 
 from techmart_fast.cli.console import instant, number, seconds, show, styled, table
@@ -143,7 +142,10 @@ def _stored(stored: SinkStatus) -> RenderableType:
 
 def _warehouse(standing: Standing, stored: SinkStatus) -> str:
     if standing.is_running:
-        return f"[cyan]A run is at work:[/] {escape(str(stored.lease_run_id))}"
+        return (
+            f"[cyan]A run holds the lease[/] since {instant(stored.lease_since)}: "
+            f"{stored.lease_run_id}. If it died, the next run takes over."
+        )
     if standing.is_behind:
         return (
             f"[yellow]The warehouse is behind:[/] {number(stored.outbox_pending_rows)} rows in "

@@ -7,7 +7,6 @@ import orjson
 from techmart_fast.decode.elements import (
     LOOK_BEHIND_BYTES,
     ElementGrammar,
-    may_begin,
     preamble_end,
     separators_end,
 )
@@ -78,13 +77,12 @@ class ArrayFraming:
             asked = kept + _SKIP_BYTES + reserve
             stop = window.ensure(asked)
             limit = stop if stop < asked else stop - reserve
-            place = kept
-            while (place := window.buffer.find(b"{", place + 1, limit)) >= 0:
-                if may_begin(window.buffer, place, 0) and self._grammar.is_record(
-                    window.buffer, place, stop, open_end=True
-                ):
-                    window.drop(place)
-                    return
+            place = self._grammar.next_record(
+                window.buffer, kept + 1, limit, stop, since=0, open_end=True
+            )
+            if place:
+                window.drop(place)
+                return
             if stop < asked:
                 window.drop(stop)
                 return

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 
 from techmart_fast.contract import Contract
-from techmart_fast.decode.json_text import STRING, parse_json
+from techmart_fast.decode.json_text import MAX_DEPTH, STRING, parse_json
 from techmart_fast.records import Feed
 from techmart_fast.sources.header import BYTE_ORDER_MARK
 
@@ -30,22 +30,15 @@ _SCALAR = re.compile(rb'[^ \t\r\n,:"{}\[\]]++')
 _SEPARATORS = re.compile(rb"(?:[ \t\r\n,]++|\][ \t\r\n,]*+\[?+)*+")
 _PREAMBLE = re.compile(rb"(?:%s)?+[ \t\r\n]*+\[?+" % BYTE_ORDER_MARK)
 _FOLLOWED = re.compile(rb"[ \t\r\n]*+(?:[,\]{]|(?P<end>\Z))")
-_OBJECT_OPENS = re.compile(rb'\{[ \t\r\n]*+"')
+_OBJECT_OPENS = re.compile(rb"\{(?=[ \t\r\n]*+" + STRING + rb"[ \t\r\n]*+:)", re.DOTALL)
+# Nested objects that never close cost a long scan each: after so many, only flat ones count.
+_MOST_FAILURES = 32
 
 
 def preamble_end(view: View, stop: int) -> int:
     """End of what stands before the first element of a file: byte order mark and bracket."""
     match = _PREAMBLE.match(view, 0, stop)
     return match.end() if match else 0
-
-
-def may_begin(view: View, place: int, start: int) -> bool:
-    """Whether an element may begin at `place`, by what stands before it and not before `start`.
-
-    What follows another opening brace or a colon is inside an object.
-    """
-    before = bytes(view[max(start, place - LOOK_BEHIND_BYTES) : place]).rstrip(b" \t\r\n")
-    return not before.endswith((b"{", b":"))
 
 
 def separators_end(view: View, start: int, stop: int) -> int:
@@ -81,10 +74,11 @@ class ElementGrammar:
 
     def is_record(self, view: View, start: int, stop: int, *, open_end: bool) -> bool:
         """Whether a good element at `start` is an object that looks like a record of the feed."""
-        if not _OBJECT_OPENS.match(view, start, stop):
-            return False
         end = self._balanced_end(view, start, stop)
-        if not end or not _is_followed(view, end, stop, open_end=open_end):
+        return bool(end) and self._holds_record(view, start, end, stop, open_end=open_end)
+
+    def _holds_record(self, view: View, start: int, end: int, stop: int, *, open_end: bool) -> bool:
+        if not _is_followed(view, end, stop, open_end=open_end):
             return False
         parsed = parse_json(bytes(view[start:end]))
         if isinstance(parsed, str) or not isinstance(parsed.value, dict):
@@ -99,13 +93,33 @@ class ElementGrammar:
         """
         limit = min(stop, start + self.longest + 1)
         behind = self._element_behind(view, start, stop, limit, open_end=open_end)
-        place = start
-        while (place := view.find(b"{", place + 1, behind or limit)) >= 0:
-            if may_begin(view, place, start) and self.is_record(
-                view, place, stop, open_end=open_end
-            ):
+        record = self.next_record(
+            view, start + 1, behind or limit, stop, since=start, open_end=open_end
+        )
+        return record or behind
+
+    def next_record(
+        self, view: View, start: int, limit: int, stop: int, *, since: int, open_end: bool
+    ) -> int:
+        """Where the first object in `[start, limit)` that looks like a record begins, or 0.
+
+        `since` is in the damage: what stands before it is not looked at.
+        """
+        failures = 0
+        for opening in _OBJECT_OPENS.finditer(view, start, stop):
+            place = opening.start()
+            if place >= limit:
+                break
+            if not _may_begin(view, place, since):
+                continue
+            flat = _FLAT_OBJECT.match(view, place, min(stop, place + self.longest))
+            end = flat.end() if flat else 0
+            if not flat and failures < _MOST_FAILURES:
+                end = self._balanced_end(view, place, stop)
+                failures += not end
+            if end and self._holds_record(view, place, end, stop, open_end=open_end):
                 return place
-        return behind
+        return 0
 
     def _element_behind(
         self, view: View, start: int, stop: int, limit: int, *, open_end: bool
@@ -141,6 +155,8 @@ def _closing_bracket(view: View, start: int, stop: int) -> int:
         match token[0]:
             case b"{" | b"[":
                 depth += 1
+                if depth > MAX_DEPTH:
+                    return 0
             case b"}" | b"]":
                 depth -= 1
                 if not depth:
@@ -153,3 +169,12 @@ def _closing_bracket(view: View, start: int, stop: int) -> int:
 def _is_followed(view: View, end: int, stop: int, *, open_end: bool) -> bool:
     match = _FOLLOWED.match(view, end, stop)
     return match is not None and (open_end or match["end"] is None)
+
+
+def _may_begin(view: View, place: int, start: int) -> bool:
+    """Whether an element may begin at `place`, by what stands before it and not before `start`.
+
+    What follows another opening brace or a colon is inside an object.
+    """
+    before = bytes(view[max(start, place - LOOK_BEHIND_BYTES) : place]).rstrip(b" \t\r\n")
+    return not before.endswith((b"{", b":"))

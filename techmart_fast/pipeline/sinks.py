@@ -111,7 +111,6 @@ def _warehouse_target(settings: Settings, local: LocalEndpoints) -> WarehouseTar
         maximum_bytes_billed=chosen.maximum_bytes_billed,
         job_timeout_seconds=chosen.job_timeout_seconds,
         request_timeout_seconds=chosen.request_timeout_seconds,
-        load_job_bytes=chosen.load_job_bytes,
     )
 
 
@@ -122,7 +121,7 @@ def _destinations(settings: Settings, local: LocalEndpoints) -> tuple[Destinatio
             Destination(
                 name="PostgreSQL",
                 place=f"embedded server {local.postgres.version} in {settings.home}",
-                look=f"techmart-fast local start, then {local.postgres.psql_command}",
+                look="techmart-fast local psql",
             )
         )
     elif not settings.embedded_postgres:

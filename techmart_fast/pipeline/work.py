@@ -78,7 +78,7 @@ class Work:
         self._journal.published = self._publisher.published
         if behind is not None:
             raise WarehouseBehindError(
-                f"PostgreSQL is loaded, the warehouse is behind: {behind}",
+                f"PostgreSQL is loaded, the warehouse is behind: {behind.args[0]}",
                 hint="Run again: the next run carries on where this one stopped.",
                 transient=behind.transient,
             )

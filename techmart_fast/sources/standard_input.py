@@ -27,15 +27,22 @@ def spool_standard_input(stream: BinaryIO, folder: Path) -> Path:
     path = folder / f"stdin-{uuid4().hex}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_copied(path, error) from error
+    try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as copy:
             shutil.copyfileobj(stream, copy, _COPY_BYTES)
     except BaseException as error:
         path.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise SpoolError(
-                f"Can't copy standard input to {path}: {error.strerror}.",
-                hint="Free some space or choose another home folder.",
-            ) from error
+            raise _not_copied(path, error) from error
         raise
     return path
+
+
+def _not_copied(path: Path, error: OSError) -> SpoolError:
+    return SpoolError(
+        f"Can't copy standard input to {path}: {error.strerror}.",
+        hint="Free some space or choose another home folder.",
+    )

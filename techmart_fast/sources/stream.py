@@ -1,5 +1,6 @@
 """Opens a source as decompressed bytes, and notices when the file changes under the reader."""
 
+import bz2
 import io
 import os
 from collections.abc import Iterator
@@ -72,33 +73,72 @@ class _GuardedFile(io.RawIOBase):
 
 
 class _Decompressed(io.RawIOBase):
-    """What the compressed bytes of another stream hold. Closing it closes that stream."""
+    """What the compressed bytes of another stream hold."""
 
     def __init__(self, stored: _GuardedFile, file: SourceFile) -> None:
         super().__init__()
         self._file = file
-        self._stored = stored
-        self._stream = pa.CompressedInputStream(
-            pa.PythonFile(io.BufferedReader(stored, _BUFFER_BYTES), mode="r"), file.compression
-        )
+        buffered = io.BufferedReader(stored, _BUFFER_BYTES)
+        self._decompressor: _Bz2Decompressor | pa.NativeFile
+        if file.compression == "bz2":
+            self._decompressor = _Bz2Decompressor(buffered)
+        else:
+            self._decompressor = pa.CompressedInputStream(
+                pa.PythonFile(buffered, mode="r"), file.compression
+            )
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         try:
-            return int(self._stream.readinto(buffer))
-        except OSError as error:
-            fault = "cut off" if "Truncated" in str(error) else "damaged"
+            return int(self._decompressor.readinto(buffer))
+        except (OSError, EOFError) as error:
+            cut_off = isinstance(error, EOFError) or "Truncated" in str(error)
             raise SourceError(
-                f"{self._file.name}: the {self._file.compression} data is {fault}.",
+                f"{self._file.name}: the {self._file.compression} data is "
+                f"{'cut off' if cut_off else 'damaged'}.",
                 hint="Copy the file again from where it comes.",
             ) from error
 
     def close(self) -> None:
         if not self.closed:
-            self._stream.close()
+            self._decompressor.close()
         super().close()
+
+
+class _Bz2Decompressor:
+    """All streams of a bz2 file.
+
+    Arrow fails on an empty stream between others, and `bz2.BZ2File` silently ends at the first
+    stream that is damaged at its start.
+    """
+
+    def __init__(self, stored: BinaryIO) -> None:
+        self._stored = stored
+        self._stream = bz2.BZ2Decompressor()
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        """Fill the buffer as far as it is easy; 0 at the end. Raises EOFError, OSError."""
+        with memoryview(buffer) as view:
+            while True:
+                data = b""
+                if self._stream.eof:
+                    data = self._stream.unused_data or self._stored.read(_BUFFER_BYTES)
+                    if not data:
+                        return 0
+                    self._stream = bz2.BZ2Decompressor()
+                elif self._stream.needs_input:
+                    data = self._stored.read(_BUFFER_BYTES)
+                    if not data:
+                        raise EOFError
+                if found := self._stream.decompress(data, len(view)):
+                    view[: len(found)] = found
+                    return len(found)
+
+    def close(self) -> None:
+        """Close what it reads from."""
+        self._stored.close()
 
 
 def _stamp(status: os.stat_result) -> tuple[int, int, int]:

@@ -15,9 +15,9 @@ from techmart_fast.standin import (
     table_routes,
     uploads,
 )
+from techmart_fast.standin.engine_errors import of_duckdb
 from techmart_fast.standin.failure import ServiceError, not_found
 from techmart_fast.standin.faults import Handler
-from techmart_fast.standin.jobs import of_duckdb
 from techmart_fast.standin.service import MAX_JSON_BYTES, SERVICE, Service, answer
 from techmart_fast.standin.uploads import SESSIONS
 

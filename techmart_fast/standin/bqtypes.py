@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
+from typing import cast
 
 from techmart_fast.standin.failure import ServiceError, not_implemented
 
@@ -88,11 +89,17 @@ class BqType:
         return self.kind.value
 
     @property
+    def item(self) -> "BqType":
+        """The type of an array's elements."""
+        if self.element is None:
+            raise TypeError(f"{self.kind} has no elements")
+        return self.element
+
+    @property
     def duckdb(self) -> str:
         """The DuckDB type, as DuckDB itself spells it."""
         if self.kind is Kind.ARRAY:
-            assert self.element is not None
-            return f"{self.element.duckdb}[]"
+            return f"{self.item.duckdb}[]"
         if self.kind is Kind.STRUCT:
             inner = ", ".join(f"{quoted(name)} {kind.duckdb}" for name, kind in self.fields)
             return f"STRUCT({inner})"
@@ -175,8 +182,7 @@ def field_from_api(body: Mapping[str, object]) -> Field:
         raise ServiceError("invalid", f"Field {name} has the unknown mode {mode}.")
     if body.get("defaultValueExpression"):
         raise not_implemented("default values of columns")
-    inner = body.get("fields") or ()
-    assert isinstance(inner, Sequence)
+    inner = cast("Sequence[Mapping[str, object]]", body.get("fields") or ())
     return Field(
         name=name,
         kind=kind,
@@ -204,8 +210,7 @@ def schema_from_api(body: object) -> tuple[Field, ...]:
 def field_of(name: str, kind: BqType) -> Field:
     """The nullable field that a query's output column of this type becomes."""
     if kind.kind is Kind.ARRAY:
-        assert kind.element is not None
-        inner = field_of(name, kind.element)
+        inner = field_of(name, kind.item)
         return Field(name=name, kind=inner.kind, mode="REPEATED", fields=inner.fields)
     fields = tuple(
         field_of(inner or f"_field_{number}", type_)

@@ -10,14 +10,8 @@ from aiohttp import web
 
 from techmart_fast.standin.clock import now_ms
 from techmart_fast.standin.failure import ServiceError
-from techmart_fast.standin.resources import (
-    DATASET_NAME,
-    Dataset,
-    DatasetRef,
-    TableRef,
-    kept_dataset_details,
-    patched_dataset,
-)
+from techmart_fast.standin.refs import DATASET_NAME, DatasetRef, TableRef
+from techmart_fast.standin.resources import Dataset, kept_dataset_details, patched_dataset
 from techmart_fast.standin.service import (
     SERVICE,
     answer,

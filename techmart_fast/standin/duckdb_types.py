@@ -20,12 +20,12 @@ def result_type(kind: DuckDBPyType, spelling: Mapping[str, str]) -> BqType:
             translation of this query is wrong, and so may be the values.
     """
     if kind.id == "list":
-        (_, element), *_ = kind.children
+        ((_, element),) = _children(kind)
         return BqType(Kind.ARRAY, element=result_type(element, spelling))
     if kind.id == "struct":
         fields = [
             (spelling.get(name, name), result_type(inner, spelling))
-            for name, inner in kind.children
+            for name, inner in _children(kind)
         ]
         return BqType(Kind.STRUCT, fields=tuple(fields))
     name = str(kind)
@@ -37,6 +37,12 @@ def result_type(kind: DuckDBPyType, spelling: Mapping[str, str]) -> BqType:
             f"The stand-in's engine computed a {name}, which BigQuery does not have.",
         )
     return BqType(_KINDS[name])
+
+
+def _children(kind: DuckDBPyType) -> list[tuple[str, DuckDBPyType]]:
+    """Names and types of what a list or struct holds."""
+    children = ((name, inner) for name, inner in kind.children)
+    return [(name, inner) for name, inner in children if isinstance(inner, DuckDBPyType)]
 
 
 def same_shape(one: BqType, other: BqType) -> bool:

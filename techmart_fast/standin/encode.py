@@ -25,9 +25,8 @@ def _cell(value: str, kind: BqType, int64_timestamps: bool, *, depth: int) -> st
 
 def _value(value: str, kind: BqType, int64_timestamps: bool, depth: int) -> str:
     if kind.kind is Kind.ARRAY:
-        assert kind.element is not None
         name = f"e{depth}"
-        cell = _cell(name, kind.element, int64_timestamps, depth=depth + 1)
+        cell = _cell(name, kind.item, int64_timestamps, depth=depth + 1)
         return f"'[' || array_to_string(list_transform({value}, lambda {name}: {cell}), ',') || ']'"
     if kind.kind is Kind.STRUCT:
         cells = [

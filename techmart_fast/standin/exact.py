@@ -69,14 +69,13 @@ def _to_places(value: float, places: int, rounding: str) -> float:
 
 def register_exact(engine: duckdb.DuckDBPyConnection) -> None:
     """Make these functions known to the engine, by their names."""
-    both = [_NUMERIC, _NUMERIC]
-    engine.create_function("exact_divide", exact_divide, both, _NUMERIC)
-    engine.create_function("exact_multiply", exact_multiply, both, _NUMERIC)
+    engine.create_function("exact_divide", exact_divide, [_NUMERIC, _NUMERIC], _NUMERIC)
+    engine.create_function("exact_multiply", exact_multiply, [_NUMERIC, _NUMERIC], _NUMERIC)
     # DuckDB refuses a null from a function unless nulls are also passed to it.
     engine.create_function(
         "safe_exact_divide",
         safe_exact_divide,
-        both,
+        [_NUMERIC, _NUMERIC],
         _NUMERIC,
         null_handling=FunctionNullHandling.SPECIAL,
     )

@@ -12,7 +12,7 @@ from techmart_fast.standin.clock import now_ms
 from techmart_fast.standin.failure import ServiceError, not_implemented
 from techmart_fast.standin.jobs import Job, Plan
 from techmart_fast.standin.query import QueryPlan, plan_query
-from techmart_fast.standin.resources import DatasetRef
+from techmart_fast.standin.refs import DatasetRef
 from techmart_fast.standin.results import PAGE_ROWS, Page, columns_of, encoded_page, first_row
 from techmart_fast.standin.service import (
     SERVICE,
@@ -107,10 +107,8 @@ async def _dry_run(service: Service, job: Job) -> dict[str, object]:
     await service.jobs.in_thread(run)
     job.state = "DONE"
     resource = job.resource()
-    reference = resource["jobReference"]
-    assert isinstance(reference, dict)
     # The service gives a plan no id: it is not a job that one could look up.
-    resource["jobReference"] = {k: v for k, v in reference.items() if k != "jobId"}
+    resource["jobReference"] = {"projectId": job.project, "location": job.location}
     return resource
 
 

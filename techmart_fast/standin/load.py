@@ -3,28 +3,25 @@
 https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#jobconfigurationload
 """
 
-import calendar
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from techmart_fast.standin.bqtypes import Field, Kind, quoted, schema_from_api
+from techmart_fast.standin.bqtypes import Field, quoted, schema_from_api
 from techmart_fast.standin.clock import now_ms
 from techmart_fast.standin.failure import ServiceError, not_found, not_implemented
 from techmart_fast.standin.jobs import Outcome
-from techmart_fast.standin.parquet import parquet_fields
+from techmart_fast.standin.parquet import converted, is_within, mismatch, parquet_fields
+from techmart_fast.standin.partitions import PartitionId, split_decorator
 from techmart_fast.standin.parts import MOST_PARTS, Part, keep_file
+from techmart_fast.standin.refs import TableRef, table_ref
 from techmart_fast.standin.resources import (
     Table,
-    TableRef,
     check_layout,
-    checked_table_name,
     clustering_from_api,
     partitioning_from_api,
     requires_filter,
-    table_ref,
 )
 from techmart_fast.standin.volume import table_bytes
 from techmart_fast.standin.work import Work, physical
@@ -49,58 +46,6 @@ _KNOWN = {
     "decimalTargetTypes",
 }
 _DISPOSITIONS = ("WRITE_APPEND", "WRITE_TRUNCATE", "WRITE_TRUNCATE_DATA", "WRITE_EMPTY")
-_DECORATED = re.compile(r"(.+)\$(\d{4})(\d{2})?(\d{2})?")
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionId:
-    """A partition that a name like `sales$20240131` points at: its id and its dates."""
-
-    text: str
-    unit: str
-    first: date
-    last: date
-
-    def column_of(self, table: Table) -> str:
-        """The partition column of a table that has such partitions.
-
-        Raises:
-            ServiceError: `invalid`, it has not.
-        """
-        if table.partitioning is None:
-            text = f"The table {table.ref} is not partitioned: ${self.text} names no partition."
-            raise ServiceError("invalid", text)
-        if table.partitioning.unit != self.unit:
-            raise ServiceError(
-                "invalid",
-                f"The partition ${self.text} does not match the partitioning of {table.ref} by "
-                f"{table.partitioning.unit}.",
-            )
-        return table.partitioning.column
-
-
-def split_decorator(ref: TableRef) -> tuple[TableRef, PartitionId | None]:
-    """The table that a (possibly decorated) name means, and the partition.
-
-    Raises:
-        ServiceError: the decorator is not a day, month or year.
-    """
-    if "$" not in ref.table:
-        return checked_table_name(ref), None
-    found = _DECORATED.fullmatch(ref.table)
-    try:
-        if found is None:
-            raise ValueError
-        year, month, day = (int(part) if part else None for part in found.groups()[1:])
-        assert year is not None
-        first = date(year, month or 1, day or 1)
-        last_month = month or 12
-        last = date(year, last_month, day or calendar.monthrange(year, last_month)[1])
-    except ValueError:
-        raise ServiceError("invalid", f"Invalid partition decorator in {ref.table}.") from None
-    unit = "DAY" if day else "MONTH" if month else "YEAR"
-    base = checked_table_name(replace(ref, table=found.group(1)))
-    return base, PartitionId(ref.table.rpartition("$")[2], unit, first, last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +141,12 @@ class LoadPlan:
             present = table.column(one.name)
             if present is None:
                 if not may_add:
-                    raise _mismatch(table, f"Cannot add fields (field: {one.name})")
+                    raise mismatch(table, f"Cannot add fields (field: {one.name})")
                 added = replace(one, mode="NULLABLE" if one.mode == "REQUIRED" else one.mode)
                 table = work.add_column(table, added)
             elif asked and present.type != one.type:
                 text = f"Field {one.name} has changed type from {present.type} to {one.type}"
-                raise _mismatch(table, text)
+                raise mismatch(table, text)
         return table
 
     def _emptied(self, work: Work, table: Table) -> Table:
@@ -254,15 +199,15 @@ class LoadPlan:
         for column in table.schema:
             given = by_name.pop(column.name.lower(), None)
             if given is not None:
-                values[column.name] = _converted(table, given, column)
+                values[column.name] = converted(table, given, column)
             elif column.mode == "REQUIRED":
-                raise _mismatch(table, f"The required field {column.name} is missing")
+                raise mismatch(table, f"The required field {column.name} is missing")
             else:
                 absent = "[]" if column.mode == "REPEATED" else "NULL"
                 values[column.name] = f"CAST({absent} AS {column.type.duckdb})"
         if by_name:
             extra = next(iter(by_name.values())).name
-            raise _mismatch(table, f"Cannot add fields (field: {extra})")
+            raise mismatch(table, f"Cannot add fields (field: {extra})")
         return values
 
     def _make_room(self, work: Work, table: Table, partition: PartitionId) -> None:
@@ -320,50 +265,3 @@ def _refuse_rows(work: Work, table: Table, where: str, days: Sequence[date] = ()
     found = work.execute(f"SELECT 1 FROM {physical(table.ref)} WHERE {where} LIMIT 1", list(days))
     if found:
         raise ServiceError("duplicate", f"Already Exists: Table {table.ref}")
-
-
-_WIDER = {
-    (Kind.INT64, Kind.NUMERIC),
-    (Kind.INT64, Kind.BIGNUMERIC),
-    (Kind.INT64, Kind.FLOAT64),
-    (Kind.NUMERIC, Kind.BIGNUMERIC),
-    (Kind.STRING, Kind.JSON),
-}
-
-
-def _converted(table: Table, given: Field, column: Field) -> str:
-    """The file's column as the table's type, or a mismatch."""
-    fits = given.type == column.type or (
-        (given.kind, column.kind) in _WIDER
-        and (given.mode == "REPEATED") == (column.mode == "REPEATED")
-    )
-    if not fits:
-        text = f"Field {column.name} has changed type from {column.type} to {given.type}"
-        raise _mismatch(table, text)
-    value = f"CAST({quoted(given.name)} AS {column.type.duckdb})"
-    if column.mode == "REPEATED":
-        value = f"coalesce({value}, [])"
-    if not is_within(given, column):
-        return f"CAST(CAST({value} AS {column.limited_duckdb}) AS {column.type.duckdb})"
-    return value
-
-
-def is_within(given: Field, column: Field) -> bool:
-    """Whether every number of a file's column fits the NUMERIC(p, s) of the table's as it is."""
-    if column.kind is Kind.STRUCT:
-        inner = {one.name.lower(): one for one in given.fields}
-        return all(is_within(inner[one.name.lower()], one) for one in column.fields)
-    if not column.limits:
-        return True
-    if "precision" not in given.details:
-        return False
-    sizes = [
-        (int(one.details["precision"]), int(one.details.get("scale", "0")))
-        for one in (given, column)
-    ]
-    (precision, scale), (most, places) = sizes
-    return scale <= places and precision - scale <= most - places
-
-
-def _mismatch(table: Table, text: str) -> ServiceError:
-    return ServiceError("invalid", f"Provided Schema does not match Table {table.ref}. {text}")

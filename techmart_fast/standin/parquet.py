@@ -1,4 +1,4 @@
-"""What a Parquet file holds, in BigQuery's types.
+"""What a Parquet file holds, in BigQuery's types, and whether a table can take it.
 
 https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-parquet#parquet_conversions
 """
@@ -8,8 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from techmart_fast.standin.bqtypes import Field, Kind
+from techmart_fast.standin.bqtypes import Field, Kind, quoted
 from techmart_fast.standin.failure import ServiceError, not_implemented
+from techmart_fast.standin.resources import Table
 
 
 def parquet_fields(path: Path, *, list_inference: bool) -> tuple[Field, ...]:
@@ -84,3 +85,55 @@ def _decimal(name: str, precision: int, scale: int) -> Kind:
     if scale <= 18 and precision - scale <= 20:
         return Kind.BIGNUMERIC
     raise not_implemented(f"DECIMAL({precision},{scale}) of the column {name}")
+
+
+_WIDER = {
+    (Kind.INT64, Kind.NUMERIC),
+    (Kind.INT64, Kind.BIGNUMERIC),
+    (Kind.INT64, Kind.FLOAT64),
+    (Kind.NUMERIC, Kind.BIGNUMERIC),
+    (Kind.STRING, Kind.JSON),
+}
+
+
+def converted(table: Table, given: Field, column: Field) -> str:
+    """The file's column as the table's type, in DuckDB's SQL.
+
+    Raises:
+        ServiceError: the types do not fit.
+    """
+    fits = given.type == column.type or (
+        (given.kind, column.kind) in _WIDER
+        and (given.mode == "REPEATED") == (column.mode == "REPEATED")
+    )
+    if not fits:
+        text = f"Field {column.name} has changed type from {column.type} to {given.type}"
+        raise mismatch(table, text)
+    value = f"CAST({quoted(given.name)} AS {column.type.duckdb})"
+    if column.mode == "REPEATED":
+        value = f"coalesce({value}, [])"
+    if not is_within(given, column):
+        return f"CAST(CAST({value} AS {column.limited_duckdb}) AS {column.type.duckdb})"
+    return value
+
+
+def is_within(given: Field, column: Field) -> bool:
+    """Whether every number of a file's column fits the NUMERIC(p, s) of the table's as it is."""
+    if column.kind is Kind.STRUCT:
+        inner = {one.name.lower(): one for one in given.fields}
+        return all(is_within(inner[one.name.lower()], one) for one in column.fields)
+    if not column.limits:
+        return True
+    if "precision" not in given.details:
+        return False
+    sizes = [
+        (int(one.details["precision"]), int(one.details.get("scale", "0")))
+        for one in (given, column)
+    ]
+    (precision, scale), (most, places) = sizes
+    return scale <= places and precision - scale <= most - places
+
+
+def mismatch(table: Table, text: str) -> ServiceError:
+    """The service's complaint about a schema that does not fit."""
+    return ServiceError("invalid", f"Provided Schema does not match Table {table.ref}. {text}")

@@ -1,7 +1,8 @@
 """Loaded files that a table still reads as they are.
 
-A load job into an empty table keeps the Parquet file instead of copying its rows: most loaded tables
-are read once by a MERGE and dropped. The first change of such a table copies the rows into it.
+A load job into an empty table keeps the Parquet file instead of copying its rows: most loaded
+tables are read once by a MERGE and dropped. The first change of such a table copies the rows into
+it.
 """
 
 import os

@@ -18,9 +18,9 @@ from aiohttp import web
 
 from techmart_fast.standin import SERVICE_NAME
 from techmart_fast.standin.app import build_app
-from techmart_fast.standin.jobs import JobRunner
 from techmart_fast.standin.results import ResultStore
-from techmart_fast.standin.service import Service
+from techmart_fast.standin.runner import JobRunner
+from techmart_fast.standin.service import Service, within
 from techmart_fast.standin.storage import HomeInUseError, Storage
 
 ADDRESS = "127.0.0.1"
@@ -59,14 +59,13 @@ def main(given: Sequence[str] | None = None) -> int:
         with Storage(
             prepared(arguments.home), memory_bytes=limit or DEFAULT_MEMORY_BYTES
         ) as storage:
-            asyncio.run(_serve(arguments, storage))
+            return asyncio.run(_serve(arguments, storage))
     except HomeInUseError as error:
         sys.stderr.write(f"The stand-in's data in {arguments.home} can't be opened: {error}\n")
         return 1
     except OSError as error:
         sys.stderr.write(f"The stand-in can't run: {error.strerror or error}\n")
         return 1
-    return 0
 
 
 def prepared(home: Path) -> Path:
@@ -78,14 +77,14 @@ def prepared(home: Path) -> Path:
     return home
 
 
-async def _serve(arguments: argparse.Namespace, storage: Storage) -> None:
+async def _serve(arguments: argparse.Namespace, storage: Storage) -> int:
     home: Path = arguments.home
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for one in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(one, stop.set)
     async with AsyncExitStack() as stack:
-        jobs = await stack.enter_async_context(JobRunner(storage))
+        jobs = await stack.enter_async_context(JobRunner(storage, on_broken=stop.set))
         service = Service(
             storage=storage,
             results=ResultStore(home / "results"),
@@ -102,10 +101,9 @@ async def _serve(arguments: argparse.Namespace, storage: Storage) -> None:
         record = home / "server.json"
         _write_record(record, port)
         stack.callback(record.unlink, missing_ok=True)
-        if arguments.users_lock is not None and not arguments.keep:
-            await _until_unused(arguments.users_lock, stop)
-        else:
-            await stop.wait()
+        lock = None if arguments.keep else arguments.users_lock
+        await _until_stopped(stop, lock)
+        return 1 if jobs.is_broken else 0
 
 
 def _write_record(path: Path, port: int) -> None:
@@ -125,16 +123,16 @@ def _write_record(path: Path, port: int) -> None:
     unfinished.replace(path)
 
 
-async def _until_unused(lock: Path, stop: asyncio.Event) -> None:
-    """Wait for a stop signal, or until nobody holds the users' lock."""
-    wait = _GRACE_SECONDS
-    while not stop.is_set():
-        with suppress(TimeoutError):
-            async with asyncio.timeout(wait):
-                await stop.wait()
-        wait = _POLL_SECONDS
-        if not stop.is_set() and _is_free(lock):
+async def _until_stopped(stop: asyncio.Event, lock: Path | None) -> None:
+    """Wait for a signal, or until nobody holds the users' lock any more."""
+    if lock is None:
+        await stop.wait()
+        return
+    seconds = _GRACE_SECONDS
+    while not await within(seconds, stop):
+        if _is_free(lock):
             return
+        seconds = _POLL_SECONDS
 
 
 def _is_free(lock: Path) -> bool:

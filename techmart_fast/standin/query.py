@@ -11,7 +11,7 @@ from sqlglot import exp
 from techmart_fast.standin.bqtypes import field_of
 from techmart_fast.standin.failure import ServiceError, not_implemented
 from techmart_fast.standin.jobs import Outcome
-from techmart_fast.standin.resources import DatasetRef, TableRef, table_ref
+from techmart_fast.standin.refs import DatasetRef, TableRef, table_ref
 from techmart_fast.standin.results import ResultStore
 from techmart_fast.standin.sql.names import Names
 from techmart_fast.standin.sql.parameters import Parameters, parameters_of
@@ -60,29 +60,43 @@ class QueryPlan:
     writes: Collection[TableRef] = field(default_factory=tuple)
 
     def run(self, work: Work) -> Outcome:
-        """Run the statements in one transaction; what the last one gives is the job's result."""
+        """Run the statements; what the last one gives is the job's result.
+
+        A script keeps what its statements did before one that fails, unless they are between BEGIN
+        and COMMIT. A transaction that is still open at the end is rolled back.
+        """
         done: list[Done] = []
-        for statement in self.statements:
-            names = Names(
-                work=work, project=self.project, default=self.default, location=self.location
-            )
-            context = Context(
-                work=work,
-                names=names,
-                parameters=self.parameters,
-                limit_bytes=self._limit_bytes(),
-                dry=self.dry,
-                destination=self.destination,
-                write_disposition=str(self.settings.get("writeDisposition") or "WRITE_EMPTY"),
-            )
-            done.append(run_statement(statement.copy(), context))
-        return self._outcome(work, done)
+        explicit = False
+        for place, statement in enumerate(self.statements, start=1):
+            if isinstance(statement, exp.Rollback) and not self.dry:
+                work.roll_back()
+            done.append(run_statement(statement.copy(), self._context(work)))
+            if isinstance(statement, (exp.Transaction, exp.Commit, exp.Rollback)):
+                explicit = isinstance(statement, exp.Transaction)
+            if not explicit and place < len(self.statements) and not self.dry:
+                work.commit()
+        outcome = self._outcome(done)
+        if explicit and not self.dry:
+            work.roll_back()
+        return outcome
+
+    def _context(self, work: Work) -> Context:
+        names = Names(work=work, project=self.project, default=self.default, location=self.location)
+        return Context(
+            work=work,
+            names=names,
+            parameters=self.parameters,
+            limit_bytes=self._limit_bytes(),
+            dry=self.dry,
+            destination=self.destination,
+            write_disposition=str(self.settings.get("writeDisposition") or "WRITE_EMPTY"),
+        )
 
     def _limit_bytes(self) -> int | None:
         given = self.settings.get("maximumBytesBilled")
         return None if given in (None, "") else int(str(given))
 
-    def _outcome(self, work: Work, done: list[Done]) -> Outcome:
+    def _outcome(self, done: list[Done]) -> Outcome:
         last = done[-1]
         processed = sum(one.bytes_processed for one in done)
         billed = sum(one.bytes_billed for one in done)

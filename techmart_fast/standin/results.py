@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from techmart_fast.standin.bqtypes import BqType, field_from_api
 from techmart_fast.standin.encode import row_text
-from techmart_fast.standin.failure import ServiceError, not_found
+from techmart_fast.standin.failure import ServiceError, invalid_query, not_found
 
 PAGE_BYTES = 10 << 20
 """The service's limit for the rows of one response."""
@@ -80,6 +80,16 @@ def encoded_page(
     return Page(rows_json=body[:-1], first=first, rows=taken, total=total)
 
 
+def _check_arrays(batch: pa.RecordBatch) -> None:
+    """Refuse arrays that hold nulls: they may be computed, but not be a result.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#array_nulls
+    """
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if pa.types.is_list(column.type) and column.flatten().null_count:
+            raise invalid_query(f"Array cannot have a null element; error in writing field {name}")
+
+
 class ResultStore:
     """Results by job id. A result is kept for a day, across restarts.
 
@@ -107,6 +117,7 @@ class ResultStore:
         rows = 0
         with pa.OSFile(str(unfinished), "wb") as file, pa.ipc.new_file(file, batches.schema) as out:
             for batch in batches:
+                _check_arrays(batch)
                 out.write_batch(batch)
                 rows += batch.num_rows
         unfinished.replace(path)

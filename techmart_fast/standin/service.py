@@ -10,9 +10,9 @@ import orjson
 from aiohttp import web
 
 from techmart_fast.standin.failure import ServiceError
-from techmart_fast.standin.jobs import JobRunner
-from techmart_fast.standin.resources import DatasetRef, TableRef
+from techmart_fast.standin.refs import DatasetRef, TableRef
 from techmart_fast.standin.results import Page, ResultStore
+from techmart_fast.standin.runner import JobRunner
 from techmart_fast.standin.storage import Storage
 from techmart_fast.standin.work import Work
 
@@ -72,14 +72,11 @@ def answer(body: object, *, status: int = 200) -> web.Response:
 
 def answer_page(body: Body, page: Page | None) -> web.Response:
     """A JSON response with rows, which are encoded already."""
-    packed = orjson.dumps({**body, **({"pageToken": page.next_token} if _more(page) else {})})
+    token = page.next_token if page is not None else None
+    packed = orjson.dumps({**body, **({"pageToken": token} if token else {})})
     if page is not None and page.rows:
         packed = packed[:-1] + b',"rows":[' + page.rows_json + b"]}"
     return web.Response(body=packed, content_type="application/json")
-
-
-def _more(page: Page | None) -> bool:
-    return page is not None and page.next_token is not None
 
 
 def dataset_of(request: web.Request) -> DatasetRef:

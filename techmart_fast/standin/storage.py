@@ -14,7 +14,8 @@ import orjson
 from techmart_fast.standin.bqtypes import text_literal
 from techmart_fast.standin.exact import register_exact
 from techmart_fast.standin.parts import parts_query
-from techmart_fast.standin.resources import Dataset, DatasetRef, Table
+from techmart_fast.standin.refs import DatasetRef
+from techmart_fast.standin.resources import Dataset, Table
 from techmart_fast.standin.work import ATTACHED, OWN, Catalog, Work, physical
 
 _MACROS = Path(__file__).with_name("macros.sql")
@@ -106,21 +107,24 @@ class Storage:
             if on_cursor is not None:
                 on_cursor(cursor)
             cursor.execute("BEGIN")
-            work = Work(cursor, self._catalog, self._parts)
+            work = Work(cursor, self._catalog, self._parts, self._commit)
             try:
                 yield work
-                with self._publishing:
-                    cursor.execute("COMMIT")
-                    work.publish()
+                self._commit(work)
             except BaseException:
                 _roll_back(cursor)
                 for undo in work.after_rollback:
                     undo()
                 raise
-            self._readers.when_left(work.after_commit)
         finally:
             self._readers.leave(cursor)
             cursor.close()
+
+    def _commit(self, work: Work) -> None:
+        with self._publishing:
+            work.cursor.execute("COMMIT")
+            work.publish()
+        self._readers.when_left(work.after_commit)
 
     def dataset_location(self, ref: DatasetRef) -> str | None:
         """Where a dataset is, if there is one."""

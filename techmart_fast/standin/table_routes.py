@@ -11,18 +11,16 @@ from aiohttp import web
 from techmart_fast.standin.bqtypes import Field, quoted, schema_from_api
 from techmart_fast.standin.clock import now_ms
 from techmart_fast.standin.failure import ServiceError, not_found, not_implemented
-from techmart_fast.standin.load import split_decorator
+from techmart_fast.standin.partitions import split_decorator
+from techmart_fast.standin.refs import TableRef, checked_table_name, table_ref
 from techmart_fast.standin.resources import (
     Table,
-    TableRef,
     check_layout,
-    checked_table_name,
     clustering_from_api,
     kept_table_details,
     partitioning_from_api,
     patched_table,
     requires_filter,
-    table_ref,
 )
 from techmart_fast.standin.results import PAGE_ROWS, Page, encoded_page, first_row
 from techmart_fast.standin.service import (

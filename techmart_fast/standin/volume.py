@@ -1,9 +1,9 @@
 """A model of how many bytes BigQuery would say that a table has, and that a query reads.
 
-https://cloud.google.com/bigquery/docs/estimate-costs#data_sizes: 8 bytes for INT64, FLOAT64, DATE
-and TIMESTAMP, 16 for NUMERIC, 32 for BIGNUMERIC, 1 for BOOL, 2 and the UTF-8 bytes for STRING, the
-fields for STRUCT, the elements for ARRAY, nothing for null. Here the size of texts and arrays is the
-average of a sample of rows, and nulls count: it is a model, not what a bill would say.
+8 bytes for INT64, FLOAT64, DATE and TIMESTAMP, 16 for NUMERIC, 32 for BIGNUMERIC, 1 for BOOL, 2 and
+the UTF-8 bytes for STRING, the fields for STRUCT, the elements for ARRAY, nothing for null
+(https://cloud.google.com/bigquery/docs/estimate-costs#data_sizes). Here the size of texts and
+arrays is the average of a sample of rows, and nulls count: a model, not what a bill would say.
 """
 
 from collections.abc import Collection, Mapping
@@ -58,9 +58,8 @@ def table_bytes(cursor: duckdb.DuckDBPyConnection, table: Table) -> Volume:
 
 def _size(value: str, kind: BqType, depth: int) -> str:
     if kind.kind is Kind.ARRAY:
-        assert kind.element is not None
         name = f"e{depth}"
-        inner = _size(name, kind.element, depth + 1)
+        inner = _size(name, kind.item, depth + 1)
         return f"coalesce(list_sum(list_transform({value}, lambda {name}: {inner})), 0)"
     if kind.kind is Kind.STRUCT:
         parts = [

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -11,7 +12,8 @@ from techmart_fast.standin.bqtypes import Field, quoted
 from techmart_fast.standin.clock import now_ms
 from techmart_fast.standin.failure import ServiceError, duplicate, not_found
 from techmart_fast.standin.parts import Part, parts_query
-from techmart_fast.standin.resources import Dataset, DatasetRef, Table, TableRef
+from techmart_fast.standin.refs import DatasetRef, TableRef
+from techmart_fast.standin.resources import Dataset, Table
 
 ATTACHED = "warehouse"
 OWN = f"{ATTACHED}._standin"
@@ -36,14 +38,39 @@ class Work:
     Made by `Storage.work`. `parts` is the folder of loaded files that tables still read from.
     """
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, catalog: Catalog, parts: Path) -> None:
+    def __init__(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        catalog: Catalog,
+        parts: Path,
+        commit: Callable[["Work"], None],
+    ) -> None:
         self.cursor = cursor
         self.parts = parts
+        self._commit = commit
         self.after_commit: list[Callable[[], object]] = []
         self.after_rollback: list[Callable[[], object]] = []
         self._catalog = catalog
         self._datasets: dict[DatasetRef, Dataset | None] = {}
         self._tables: dict[TableRef, Table | None] = {}
+
+    def commit(self) -> None:
+        """Keep what was done so far, and go on in a new transaction."""
+        self._commit(self)
+        self._forget_changes()
+        self.cursor.execute("BEGIN")
+
+    def roll_back(self) -> None:
+        """Undo what was done since the last commit, and go on in a new transaction."""
+        self.cursor.execute("ROLLBACK")
+        for undo in self.after_rollback:
+            undo()
+        self._forget_changes()
+        self.cursor.execute("BEGIN")
+
+    def _forget_changes(self) -> None:
+        self.after_commit, self.after_rollback = [], []
+        self._datasets, self._tables = {}, {}
 
     def execute(self, sql: str, parameters: object = None) -> list[tuple[object, ...]]:
         """Run one DuckDB statement to its end; returns its (few) rows."""
@@ -218,8 +245,8 @@ class Work:
 
     def _discard_files(self, table: Table) -> None:
         for part in table.parts:
-            file = self.parts / part.file
-            self.after_commit.append(lambda file=file: file.unlink(missing_ok=True))
+            unlink = (self.parts / part.file).unlink
+            self.after_commit.append(partial(unlink, missing_ok=True))
 
     def save_running_job(self, job_id: str, body: Mapping[str, object]) -> None:
         """Store that a job has begun."""

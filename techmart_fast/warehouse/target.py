@@ -24,4 +24,3 @@ class WarehouseTarget:
     maximum_bytes_billed: int = 1 << 40
     job_timeout_seconds: float = 1800.0
     request_timeout_seconds: float = 60.0
-    load_job_bytes: int = 64 << 20

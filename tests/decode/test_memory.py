@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,14 +18,13 @@ MAX_RECORD = 64 << 10
 ONE = transactions(1)[0]
 
 
-def _write(path: Path, start: bytes, repeated: bytes, end: bytes) -> int:
+def _write(path: Path, start: bytes, repeated: bytes, end: bytes) -> None:
     chunk = repeated * (MIB // len(repeated))
     with path.open("wb") as file:
         file.write(start)
         for _ in range(TOTAL // MIB):
             file.write(chunk)
         file.write(end)
-    return (TOTAL // MIB) * (MIB // len(repeated))
 
 
 def _peak(file_blocks: Iterator[Block]) -> tuple[int, int]:
@@ -39,29 +39,38 @@ def _peak(file_blocks: Iterator[Block]) -> tuple[int, int]:
         tracemalloc.stop()
 
 
+@dataclass(frozen=True)
+class Shape:
+    kind: str
+    start: bytes
+    repeated: bytes
+    end: bytes
+    least_blocks: int
+
+
+HEADER = b"user_id,email,registration_date,country\n"
+
+
 @pytest.mark.parametrize(
-    ("kind", "start", "repeated", "end", "least_blocks"),
+    "shape",
     [
-        ("json_array", b"[", ONE + b",", ONE + b"]", 24),
-        ("json_array", b"[", ONE[:-1] + b',"tags":["a",{"b":[]}]},', ONE + b"]", 24),
-        ("json_array", b"[", b"garbage { ", ONE + b"]", 2),
-        ("json_array", b"[", b"[", b"", 1),
-        ("json_array", b'[{"note":"', b"x" * 100, b'"},' + ONE + b"]", 2),
-        ("ndjson", b"", ONE + b"\n", b"", 24),
-        ("ndjson", b'{"note":"', b"x" * 100, b'"}\n' + ONE, 2),
-        ("csv", b"user_id,email,registration_date,country\n", b"u1,e,2024-01-01,DE\n", b"", 24),
-        ("csv", b"user_id,email,registration_date,country\n", b'u1,"e\n",2024-01-01,DE\n', b"", 24),
-        ("csv", b'user_id,email,registration_date,country\nu1,"', b"x\n,", b"", 2),
+        Shape("json_array", b"[", ONE + b",", ONE + b"]", 24),
+        Shape("json_array", b"[", ONE[:-1] + b',"tags":["a",{"b":[]}]},', ONE + b"]", 24),
+        Shape("json_array", b"[", b'garbage { "', ONE + b"]", 2),
+        Shape("json_array", b"[", b"[", b"", 1),
+        Shape("json_array", b'[{"note":"', b"x" * 100, b'"},' + ONE + b"]", 2),
+        Shape("ndjson", b"", ONE + b"\n", b"", 24),
+        Shape("ndjson", b'{"note":"', b"x" * 100, b'"}\n' + ONE, 2),
+        Shape("csv", HEADER, b"u1,e,2024-01-01,DE\n", b"", 24),
+        Shape("csv", HEADER, b'u1,"e\n",2024-01-01,DE\n', b"", 24),
+        Shape("csv", HEADER + b'u1,"', b"x\n,", b"", 2),
     ],
 )
-def test_blocks_of_a_large_file_cost_a_few_blocks_of_memory(
-    tmp_path: Path, kind: str, start: bytes, repeated: bytes, end: bytes, least_blocks: int
-) -> None:
+def test_blocks_of_a_large_file_cost_a_few_blocks_of_memory(tmp_path: Path, shape: Shape) -> None:
     path = tmp_path / "feed"
-    _write(path, start, repeated, end)
-    feed = Feed.USERS if kind == "csv" else Feed.TRANSACTIONS
-    peak, count = _peak(
-        blocks(source(path, kind, feed), CONTRACT, block_bytes=BLOCK, max_record_bytes=MAX_RECORD)
-    )
-    assert count >= least_blocks
+    _write(path, shape.start, shape.repeated, shape.end)
+    feed = Feed.USERS if shape.kind == "csv" else Feed.TRANSACTIONS
+    file = source(path, shape.kind, feed)
+    peak, count = _peak(blocks(file, CONTRACT, block_bytes=BLOCK, max_record_bytes=MAX_RECORD))
+    assert count >= shape.least_blocks
     assert peak < 8 * MIB

@@ -22,6 +22,20 @@ from tests.postgres.places import (
 PLAIN_ROLE = "plain_loader"
 PLAIN_PASSWORD = SecretStr("plain")
 
+_EMPTY = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = session_user AND pid <> pg_backend_pid();
+DO $$ BEGIN EXECUTE (
+    SELECT 'TRUNCATE ' || string_agg(format('%I.%I', schemaname, tablename), ', ')
+           || ' RESTART IDENTITY'
+    FROM pg_tables
+    WHERE schemaname IN ('public', 'techmart_loader')
+      AND tablename NOT IN ('schema_migrations', 'lease')
+); END $$;
+UPDATE techmart_loader.lease
+SET epoch = 0, run_id = NULL, acquired_at = NULL, heartbeat_at = NULL;
+"""
+
 OpenSink = Callable[..., AbstractAsyncContextManager[PostgresSink]]
 
 
@@ -33,34 +47,38 @@ def plain_role() -> bool:
 
 @pytest.fixture
 def database(
-    postgres_server: LocalPostgres,
-    new_database: Callable[..., LocalPostgres],
-    sql: Callable[..., str],
-    plain_role: bool,
+    postgres_server: LocalPostgres, sql: Callable[..., str], plain_role: bool
 ) -> LocalPostgres:
-    """A database with the current schema, and nothing in it."""
-    template = replace(postgres_server, database="sink_template")
+    """A database with the current schema, and nothing in it.
+
+    One for each server and role, emptied before a test: ten times as quick as a copy for each
+    test. A test that changes the schema takes `fresh_database`.
+    """
+    shared = replace(postgres_server, database="sink")
     if plain_role:
-        template = replace(
-            postgres_server,
-            database="plain_sink_template",
-            user=PLAIN_ROLE,
-            password=PLAIN_PASSWORD,
+        shared = replace(
+            postgres_server, database="plain_sink", user=PLAIN_ROLE, password=PLAIN_PASSWORD
         )
-    known = f"SELECT count(*) FROM pg_database WHERE datname = '{template.database}'"
+    known = f"SELECT count(*) FROM pg_database WHERE datname = '{shared.database}'"
     if sql(postgres_server, known) == "0":
         if plain_role:
             password = PLAIN_PASSWORD.get_secret_value()
             sql(postgres_server, f"CREATE ROLE {PLAIN_ROLE} LOGIN PASSWORD '{password}'")
-        sql(postgres_server, f"CREATE DATABASE {template.database} OWNER {template.user}")
-        asyncio.run(_migrate(template))
-    made = new_database(template)
-    return replace(template, database=made.database)
+        sql(postgres_server, f"CREATE DATABASE {shared.database} OWNER {shared.user}")
+        asyncio.run(_migrate(shared))
+    else:
+        asyncio.run(_empty(shared))
+    return shared
 
 
-async def _migrate(template: LocalPostgres) -> None:
-    async with PostgresSink(target_of(template), writers=1) as sink:
+async def _migrate(database: LocalPostgres) -> None:
+    async with PostgresSink(target_of(database), writers=1) as sink:
         assert await sink.migrate()
+
+
+async def _empty(database: LocalPostgres) -> None:
+    async with another_session(database) as connection:
+        await connection.execute(_EMPTY)
 
 
 @pytest.fixture

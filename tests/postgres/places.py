@@ -1,5 +1,6 @@
 """Where a test's database is, connections beside the sink, and starts of runs."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -70,3 +71,10 @@ async def a_session(database: LocalPostgres) -> AsyncIterator[Session]:
         yield session
     finally:
         await session.close()
+
+
+async def until(connection: Connection, query: str, *arguments: object) -> None:
+    """Ask until the answer is true; the server's state decides, not the time."""
+    async with asyncio.timeout(20):
+        while not await connection.fetchval(query, *arguments):
+            pass

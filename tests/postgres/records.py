@@ -1,5 +1,6 @@
 """Short ways to candidates, batches and a spool, for tests of the sink."""
 
+import asyncio
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -146,6 +147,19 @@ class SpoolRecorder:
     @property
     def rows(self) -> list[dict[str, object]]:
         return [row for batch in self.batches for row in batch.to_pylist()]
+
+
+class WaitingSpool:
+    """A spool that says when it was reached, and then waits."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def __call__(self, records: pa.RecordBatch) -> SpooledFile:
+        self.reached.set()
+        await self.go_on.wait()
+        return await SpoolRecorder()(records)
 
 
 def source(feed: Feed, ordinal: int = 1, name: str = "feed.json") -> SourceFile:

@@ -82,14 +82,13 @@ async def test_a_role_without_access_to_the_log_is_logged_too(
     sink: PostgresSink,
     lease: Lease,
     other: Connection,
-    postgres_server: LocalPostgres,
     database: LocalPostgres,
     sql: Callable[..., str],
 ) -> None:
     await sink.write(0, batch(lease, Feed.USERS, [user("u1")]))
     await other.execute("TRUNCATE audit_logs")
     sql(
-        postgres_server,
+        database,
         "DO $$ BEGIN CREATE ROLE clerk; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
         f"GRANT clerk TO {database.user}",
     )

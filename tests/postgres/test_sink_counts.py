@@ -1,4 +1,4 @@
-"""What every record of a batch counts as, and what becomes of its row; both ways of checking keys."""
+"""What every record of a batch counts as, and what becomes of its row; for both kinds of role."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,8 +37,10 @@ async def shop(sink: PostgresSink, lease: Lease) -> Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """Batches, and per batch (loaded, corrected, duplicate, held, accepted); then the row's state:
-    amount and offset by transaction."""
+    """Batches, what each counts (loaded, corrected, duplicate, held, accepted), and the end state.
+
+    The end state is amount and offset by transaction.
+    """
 
     batches: Sequence[Sequence[Row]]
     counts: Sequence[tuple[int, int, int, int, int]]

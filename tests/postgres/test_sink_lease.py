@@ -8,8 +8,10 @@ import pytest
 from techmart_fast.errors import ExitCode, LeaseHeldError, SinkError
 from techmart_fast.postgres import PostgresSink
 from techmart_fast.postgres.model import RunEnd
+from techmart_fast.records import Feed
 from tests.postgres.conftest import OpenSink
-from tests.postgres.places import Connection, run_start
+from tests.postgres.places import Connection, run_start, until
+from tests.postgres.records import source
 
 SILENCE = "UPDATE techmart_loader.lease SET heartbeat_at = heartbeat_at - interval '1 hour'"
 
@@ -48,9 +50,9 @@ async def test_a_silent_run_is_replaced_and_learns_it(
         with pytest.raises(LeaseHeldError, match="took the lease over"):
             await sink.keep_alive(silent)
         with pytest.raises(LeaseHeldError):
-            await sink.register_files(silent, [], policy="run") or await sink.store_group(
-                silent, "users", [1]
-            )
+            await sink.store_group(silent, "users", [1])
+        with pytest.raises(LeaseHeldError):
+            await sink.register_files(silent, [source(Feed.USERS)], policy="run")
         await sink.finish_run(silent, end())
     async with open_sink() as third:
         await third.start_run(run_start())
@@ -60,13 +62,11 @@ async def test_heartbeats_are_stamped(sink: PostgresSink, other: Connection) -> 
     lease = await sink.start_run(run_start(lease_seconds=0.04))
     await other.execute(SILENCE)
     stamped = "SELECT heartbeat_at >= acquired_at FROM techmart_loader.lease"
-    async with asyncio.timeout(20):
-        beating = asyncio.ensure_future(sink.keep_alive(lease))
-        while not await other.fetchval(stamped):
-            await asyncio.sleep(0)
-        beating.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await beating
+    beating = asyncio.ensure_future(sink.keep_alive(lease))
+    await until(other, stamped)
+    beating.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await beating
 
 
 async def test_a_control_connection_that_broke_is_replaced_with_its_lease(
@@ -75,9 +75,7 @@ async def test_a_control_connection_that_broke_is_replaced_with_its_lease(
     await sink.start_run(run_start())
     holding = "FROM pg_locks WHERE locktype = 'advisory' AND classid = 1413827923"
     await other.execute(f"SELECT pg_terminate_backend(pid) {holding}")
-    async with asyncio.timeout(20):
-        while await other.fetchval(f"SELECT count(*) {holding}"):
-            await asyncio.sleep(0)
+    await until(other, f"SELECT count(*) = 0 {holding}")
     with suppress(SinkError):
         await sink.runs()
     await sink.runs()

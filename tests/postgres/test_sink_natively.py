@@ -1,7 +1,6 @@
 """What is told of a batch without the database, and the ways of rows into and out of it."""
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path

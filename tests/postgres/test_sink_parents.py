@@ -6,19 +6,13 @@ import asyncpg
 import pytest
 
 from techmart_fast.postgres import Lease, PostgresSink
-from techmart_fast.records import Feed, SpooledFile
-from tests.postgres.places import Connection
-from tests.postgres.records import SpoolRecorder, batch, product, sale, user
+from techmart_fast.records import Feed
+from tests.postgres.places import Connection, until
+from tests.postgres.records import WaitingSpool, batch, product, sale, user
 
-
-async def waits_for_a_lock(other: Connection, query: str) -> None:
-    """Return once a statement like `query` waits for a lock."""
-    waiting = (
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1"
-    )
-    async with asyncio.timeout(20):
-        while not await other.fetchval(waiting, query):
-            await asyncio.sleep(0)
+WAITING = (
+    "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1"
+)
 
 
 async def test_a_deletion_waits_for_the_batch_and_is_then_refused(
@@ -26,22 +20,16 @@ async def test_a_deletion_waits_for_the_batch_and_is_then_refused(
 ) -> None:
     await sink.write(0, batch(lease, Feed.USERS, [user("u1")]))
     await sink.write(0, batch(lease, Feed.PRODUCTS, [product("p1")]))
-    reached, go_on = asyncio.Event(), asyncio.Event()
-
-    async def spool(records: object) -> SpooledFile:
-        reached.set()
-        await go_on.wait()
-        return await SpoolRecorder()(records)  # type: ignore[arg-type]
-
+    spool = WaitingSpool()
     async with asyncio.TaskGroup() as tasks:
         write = batch(lease, Feed.TRANSACTIONS, [sale("a", at=1)], spool=spool)
         writing = tasks.create_task(sink.write(0, write))
-        await reached.wait()
+        await spool.reached.wait()
         # Another change of the parent, and a new one, need not wait.
         await other.execute("UPDATE users SET customer_tier = 'vip'")
         deleting = tasks.create_task(refused(third, "DELETE FROM users"))
-        await waits_for_a_lock(other, "DELETE FROM users")
-        go_on.set()
+        await until(other, WAITING, "DELETE FROM users")
+        spool.go_on.set()
     assert writing.result().counts.loaded == 1
     assert deleting.result()
 
@@ -51,13 +39,11 @@ async def test_a_parent_that_is_being_deleted_is_missing_once_it_is_gone(
 ) -> None:
     await sink.write(0, batch(lease, Feed.USERS, [user("u1")]))
     await sink.write(0, batch(lease, Feed.PRODUCTS, [product("p1")]))
-    async with asyncio.TaskGroup() as tasks:
-        async with other.transaction():
-            await other.execute("DELETE FROM users")
-            writing = tasks.create_task(
-                sink.write(0, batch(lease, Feed.TRANSACTIONS, [sale("a", at=1)]))
-            )
-            await waits_for_a_lock(third, "%FOR KEY SHARE%")
+    async with asyncio.TaskGroup() as tasks, other.transaction():
+        await other.execute("DELETE FROM users")
+        write = batch(lease, Feed.TRANSACTIONS, [sale("a", at=1)])
+        writing = tasks.create_task(sink.write(0, write))
+        await until(third, WAITING, "%FOR KEY SHARE%")
     assert writing.result().counts.held == 1
 
 

@@ -1,4 +1,4 @@
-"""The schema: one file, applied by the first run or by psql, once or again; numbered steps after."""
+"""The schema: one file for the first run or psql, once or again; numbered steps afterwards."""
 
 import asyncio
 import shutil
@@ -83,13 +83,17 @@ async def test_a_role_that_may_not_create_is_told(
             await sink.migrate()
 
 
-async def test_a_numbered_step_is_applied_once(database: LocalPostgres, tmp_path: Path) -> None:
+async def test_a_numbered_step_is_applied_once(
+    fresh_database: LocalPostgres, tmp_path: Path
+) -> None:
+    database = fresh_database
     schemas = tmp_path / "schemas"
     (schemas / "postgres").mkdir(parents=True)
     shutil.copy(bundled("schemas", "postgres_schema.sql"), schemas)
     step = schemas / "postgres" / "002_loyalty.sql"
     step.write_text("ALTER TABLE public.users ADD COLUMN loyalty integer")
     async with a_session(database) as session:
+        assert await migrate(session, bundled("schemas")) == (1,)
         assert await migrate(session, schemas) == (2,)
         assert await migrate(session, schemas) == ()
         (schemas / "postgres" / "003_broken.sql").write_text("ALTER TABLE public.nothing ADD x int")

@@ -174,7 +174,7 @@ async def pieces_in_any_order(warehouse: Warehouse) -> None:
     random.shuffle(records)
     # Parents first, as PostgreSQL holds rows back until then.
     records.sort(key=lambda one: one[0] is LoadTable.TRANSACTIONS and random.random() < 0.7)
-    cuts = sorted(random.sample(range(len(records)), 4))
+    cuts = sorted(random.sample(range(len(records)), 3))
     for first, last in zip([0, *cuts], [*cuts, len(records)], strict=True):
         accepted, old_dates = authority.accept(records[first:last])
         await warehouse.publish(old_dates=old_dates, **accepted)

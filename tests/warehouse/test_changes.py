@@ -33,7 +33,7 @@ PRODUCTS: list[Row] = [
 
 
 def sale(name: str, day: str, usd: str, **other: object) -> Row:
-    """A completed transaction of the user called like its first word."""
+    # The user is called like the first word of the name.
     row = transaction(name, day, usd, user_id=name.split("/", maxsplit=1)[0], product_id="other")
     return {**row, **other}
 
@@ -131,9 +131,8 @@ async def tell(shop: Warehouse) -> Story:
     again = await shop.rollups()
 
     await shop.publish(**CHANGES, old_dates=[MOVED, date(2002, 1, 1)])
-    changed, refreshed = await shop.rollups(), shop.refreshed
+    changed, refreshed = await shop.rollups(), shop.refreshed or pytest.fail("no refresh")
     written_rejected = shop.merged[LoadTable.REJECTED_TRANSACTIONS].written
-    assert refreshed is not None
 
     usual_rules = shop.rules
     shop.rules = shop.rules.model_copy(update={"cost_ratio": Decimal("0.5"), "churn_days": 9999})
@@ -222,8 +221,7 @@ def test_a_late_day_leaves_other_days_alone_and_as_of_only_goes_forward(story: S
 
 def test_only_touched_days_are_recomputed(story: Story) -> None:
     # Old and new days of the rows; the rejection's, the changed product's and users' days besides.
-    assert story.refreshed.dates == 7
-    assert story.refreshed.days == 7 + 1 + 3
+    assert (story.refreshed.dates, story.refreshed.days) == (7, 7 + 1 + 3)
 
 
 def test_a_later_day_moves_everybodys_days_since(story: Story) -> None:
@@ -284,10 +282,7 @@ def test_ties_of_preferences_go_to_the_latest_order_then_to_the_name(story: Stor
 def test_new_parameters_of_the_contract_reach_all_rows_without_new_data(story: Story) -> None:
     assert story.other_rules["financials"]["daily", PRODUCT]["cost_of_goods_sold"] == 30
     assert story.other_rules["users"]["late"]["churn_risk_score"] < 1
-
-
-def test_nothing_is_sent_when_there_is_nothing_to_do(story: Story) -> None:
-    assert story.jobs_of_nothing == 0
+    assert story.jobs_of_nothing == 0  # and with the same parameters nothing is sent
 
 
 def test_a_refresh_that_was_interrupted_is_made_good_by_the_next(story: Story) -> None:

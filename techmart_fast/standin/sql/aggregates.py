@@ -13,6 +13,7 @@ from sqlglot import exp
 
 from techmart_fast.standin.bqtypes import NUMBERS, BqType, Kind
 from techmart_fast.standin.failure import invalid_query, not_implemented
+from techmart_fast.standin.sql.coercion import coerced
 from techmart_fast.standin.sql.kinds import (
     BIGNUMERIC,
     BOOL,
@@ -22,22 +23,20 @@ from techmart_fast.standin.sql.kinds import (
     STRING,
     call,
     cast,
-    coerced,
-    common_type,
     kind_of,
     literal_of,
-    noted,
     number,
     shown,
     text,
 )
 from techmart_fast.standin.sql.rules import always, plain, rule
 
-_MARK = "aggregate"
+MARK = "aggregate"
 
 
-def _marked(node: exp.Expr) -> exp.Expr:
-    node.meta[_MARK] = True
+def marked(node: exp.Expr) -> exp.Expr:
+    """A (rewritten) aggregate or window function, marked as what an OVER clause belongs to."""
+    node.meta[MARK] = True
     return node
 
 
@@ -106,7 +105,7 @@ def _sum_type(node: exp.Expr) -> BqType:
 @rule(exp.Sum, type_of=_sum_type)
 def _sum(node: exp.Expr) -> exp.Expr:
     # DuckDB adds whole numbers into 128 bits; the cast fails where BigQuery's sum overflows.
-    return cast(_marked(call("sum", _argument(_bare(node)))), kind_of(node))
+    return cast(marked(call("sum", _argument(_bare(node)))), kind_of(node))
 
 
 def _average_type(node: exp.Expr) -> BqType:
@@ -120,10 +119,10 @@ def _average(node: exp.Expr) -> exp.Expr:
     if kind == BIGNUMERIC:
         raise not_implemented("AVG of BIGNUMERIC")
     if kind == FLOAT64:
-        return _marked(call("avg", _argument(parts)))
+        return marked(call("avg", _argument(parts)))
     # An average of no rows is null, not a division by zero.
-    total = _marked(call("sum", _argument(parts)))
-    count = _marked(call("count", _argument(parts).copy()))
+    total = marked(call("sum", _argument(parts)))
+    count = marked(call("count", _argument(parts).copy()))
     return call("bq_safe_divide_numeric", total, cast(count, NUMERIC))
 
 
@@ -136,32 +135,32 @@ def _extreme_type(node: exp.Expr) -> BqType:
 
 @rule(exp.Min, exp.Max, type_of=_extreme_type)
 def _extreme(node: exp.Expr) -> exp.Expr:
-    return _marked(call(node.key, _argument(_bare(node))))
+    return marked(call(node.key, _argument(_bare(node))))
 
 
 @rule(exp.Count, type_of=always(INT64))
 def _count(node: exp.Expr) -> exp.Expr:
     if node.expressions:
         raise invalid_query(f"COUNT takes one argument: {shown(node)}")
-    return _marked(call("count", _argument(_bare(node))))
+    return marked(call("count", _argument(_bare(node))))
 
 
 @rule(exp.ApproxDistinct, type_of=always(INT64))
 def _count_distinct(node: exp.Expr) -> exp.Expr:
     # The exact number is within any promise of an approximate one.
-    return _marked(call("count", exp.Distinct(expressions=[node.this])))
+    return marked(call("count", exp.Distinct(expressions=[node.this])))
 
 
 @rule(exp.CountIf, type_of=always(INT64))
 def _count_if(node: exp.Expr) -> exp.Expr:
     condition = coerced(_bare(node).value, BOOL, what="COUNTIF")
-    return _marked(call("count", call("bq_one_if", condition)))
+    return marked(call("count", call("bq_one_if", condition)))
 
 
 @rule(exp.LogicalOr, exp.LogicalAnd, type_of=always(BOOL))
 def _logical(node: exp.Expr) -> exp.Expr:
     name = "bool_or" if isinstance(node, exp.LogicalOr) else "bool_and"
-    return _marked(call(name, coerced(_bare(node).value, BOOL, what=name)))
+    return marked(call(name, coerced(_bare(node).value, BOOL, what=name)))
 
 
 def _any_type(node: exp.Expr) -> BqType:
@@ -174,8 +173,8 @@ def _any_value(node: exp.Expr) -> exp.Expr:
     inner = node.this
     if isinstance(inner, exp.HavingMax):
         name = "arg_max_null" if inner.args.get("max") else "arg_min_null"
-        return _marked(call(name, inner.this, inner.expression))
-    return _marked(call("any_value", inner))
+        return marked(call(name, inner.this, inner.expression))
+    return marked(call("any_value", inner))
 
 
 plain(exp.HavingMax, type_of=lambda node: kind_of(node.this))
@@ -184,7 +183,7 @@ plain(exp.HavingMax, type_of=lambda node: kind_of(node.this))
 @rule(exp.ArgMax, exp.ArgMin, type_of=lambda node: kind_of(node.this))
 def _at_extreme(node: exp.Expr) -> exp.Expr:
     name = "arg_max_null" if isinstance(node, exp.ArgMax) else "arg_min_null"
-    return _marked(call(name, node.this, node.expression))
+    return marked(call(name, node.this, node.expression))
 
 
 def _array_type(node: exp.Expr) -> BqType:
@@ -200,7 +199,7 @@ def _array_agg(node: exp.Expr) -> exp.Expr:
     values = call("list", _argument(parts))
     if isinstance(node.parent, exp.IgnoreNulls):
         values = _without_nulls(values, parts.value)
-    return _first(_marked(values), parts.limit)
+    return _first(marked(values), parts.limit)
 
 
 def _without_nulls(aggregate: exp.Expr, value: exp.Expr) -> exp.Expr:
@@ -219,10 +218,10 @@ def _string_agg(node: exp.Expr) -> exp.Expr:
     parts = _inside(node)
     values = _without_nulls(call("list", _argument(parts)), parts.value)
     separator = node.args.get("separator") or text(",")
-    return call("array_to_string", _first(_marked(values), parts.limit), separator)
+    return call("array_to_string", _first(marked(values), parts.limit), separator)
 
 
-_SPREAD = {
+_SPREAD: dict[type[exp.Expr], str] = {
     exp.Stddev: "stddev_samp",
     exp.StddevSamp: "stddev_samp",
     exp.StddevPop: "stddev_pop",
@@ -234,83 +233,11 @@ _SPREAD = {
 @rule(*_SPREAD, type_of=always(FLOAT64))
 def _spread(node: exp.Expr) -> exp.Expr:
     value = coerced(_bare(node).value, FLOAT64, what=node.key.upper())
-    return _marked(call(_SPREAD[type(node)], value))
+    return marked(call(_SPREAD[type(node)], value))
 
 
 @rule(exp.BitwiseXorAgg, exp.BitwiseAndAgg, exp.BitwiseOrAgg, type_of=always(INT64))
 def _bitwise(node: exp.Expr) -> exp.Expr:
     name = {"bitwisexoragg": "bit_xor", "bitwiseandagg": "bit_and"}.get(node.key, "bit_or")
     value = coerced(_bare(node).value, INT64, what=name.upper())
-    return _marked(call(name, value))
-
-
-def _ranking(node: exp.Expr) -> exp.Expr:
-    return _marked(node)
-
-
-for _node in (exp.RowNumber, exp.Rank, exp.DenseRank):
-    rule(_node, type_of=always(INT64))(_ranking)
-for _node in (exp.PercentRank, exp.CumeDist):
-    rule(_node, type_of=always(FLOAT64))(_ranking)
-
-
-@rule(exp.Ntile, type_of=always(INT64))
-def _ntile(node: exp.Expr) -> exp.Expr:
-    return _marked(node)
-
-
-def _neighbour_type(node: exp.Expr) -> BqType:
-    default = node.args.get("default")
-    return common_type([node.this, *([] if default is None else [default])], what=node.key.upper())
-
-
-@rule(exp.Lag, exp.Lead, type_of=_neighbour_type)
-def _neighbour(node: exp.Expr) -> exp.Expr:
-    kind = kind_of(node)
-    for part in ("this", "default"):
-        if node.args.get(part) is not None:
-            node.set(part, coerced(node.args[part], kind, what=node.key.upper()))
-    return _marked(node)
-
-
-@rule(exp.FirstValue, exp.LastValue, exp.NthValue, type_of=lambda node: kind_of(node.this))
-def _edge_value(node: exp.Expr) -> exp.Expr:
-    return _marked(node)
-
-
-@rule(exp.IgnoreNulls, type_of=lambda node: kind_of(node.this))
-def _ignoring_nulls(node: exp.Expr) -> exp.Expr:
-    if isinstance(node.this, (exp.FirstValue, exp.LastValue, exp.NthValue)):
-        node.this.meta.pop(_MARK, None)
-        return _marked(node)
-    if any(one.meta.get(_MARK) and isinstance(one, exp.Filter) for one in node.this.walk()):
-        inner: exp.Expr = node.this
-        return inner
-    raise not_implemented(f"IGNORE NULLS here: {shown(node)}")
-
-
-@rule(exp.RespectNulls, type_of=lambda node: kind_of(node.this))
-def _respecting_nulls(node: exp.Expr) -> exp.Expr:
-    inner: exp.Expr = node.this
-    return inner
-
-
-@rule(exp.Window, type_of=lambda node: kind_of(node.this))
-def _window(node: exp.Expr) -> exp.Expr:
-    """Hand the OVER clause down to every marked aggregate of the rewritten function."""
-    if node.this is None or not isinstance(node.this, exp.Expr):
-        return node
-    if node.arg_key == "windows":
-        return node
-    inner = exp.Paren(this=node.this)
-    found = [one for one in inner.walk() if one.meta.get(_MARK)]
-    if not found:
-        raise invalid_query(f"Only an aggregate or window function takes OVER: {shown(node)}")
-    for one in found:
-        window = node.copy()
-        bare = one.copy()
-        bare.meta.pop(_MARK, None)
-        window.set("this", bare)
-        one.replace(window)
-    result: exp.Expr = inner.this
-    return noted(result, kind_of(node))
+    return marked(call(name, value))

@@ -7,19 +7,30 @@ rewrite the tree from the leaves up.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from sqlglot import ErrorLevel, exp
 from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import SqlglotError, UnsupportedError
 from sqlglot.optimizer.annotate_types import TypeAnnotator, annotate_types
+from sqlglot.optimizer.pushdown_predicates import pushdown_predicates
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.schema import MappingSchema
 
 from techmart_fast.standin.bqtypes import BqType, Field
 from techmart_fast.standin.failure import invalid_query, not_implemented
 from techmart_fast.standin.resources import Table
-from techmart_fast.standin.sql import aggregates, dates, logic, nested, numbers, texts
+from techmart_fast.standin.sql import (
+    aggregates,
+    casts,
+    date_parts,
+    dates,
+    logic,
+    nested,
+    numbers,
+    texts,
+    windows,
+)
 from techmart_fast.standin.sql.kinds import UnknownTypeError, kind_of, shown, to_sqlglot
 from techmart_fast.standin.sql.names import Names
 from techmart_fast.standin.sql.nested import order_by_values
@@ -30,7 +41,7 @@ from techmart_fast.standin.sql.unnest import expose_fields, placed, unexploded
 from techmart_fast.standin.work import ATTACHED
 
 # These modules fill the registry.
-_AREAS = (aggregates, dates, logic, nested, numbers, texts)
+_AREAS = (aggregates, casts, date_parts, dates, logic, nested, numbers, texts, windows)
 
 Metadata = dict[type[exp.Expr], dict[str, Any]]
 
@@ -97,17 +108,33 @@ def analyse_query(query: exp.Query, names: Names, parameters: Parameters) -> Ana
         for column in table.schema:
             spelling.setdefault(column.name.lower(), column.name)
     tree = annotated(query, names.tables.values())
+    pushed = _pushed_down(tree, names)
     rendered = rewritten(tree)
-    assert isinstance(rendered, exp.Query)
+    if not isinstance(rendered, exp.Query):
+        raise not_implemented(f"this query: {shown(rendered)}")
     found = rendered.named_selects
     known = output if len(output) == len(found) else tuple(found)
     return Analysed(
         tree=rendered,
         names=tuple(spelling.get(one.lower(), one) for one in known),
         kinds=_kinds(rendered),
-        scans=tuple(scans_of(rendered, names.tables)),
+        scans=tuple(scans_of(rendered if pushed is None else pushed, names.tables)),
         spelling=spelling,
     )
+
+
+def _pushed_down(tree: exp.Expr, names: Names) -> exp.Expr | None:
+    """The query as its scans see it: with the filters of outer queries on the tables inside.
+
+    BigQuery prunes partitions through views and subqueries. None where there is nothing to gain.
+    """
+    through_views = any(one.view_query is not None for one in names.referenced.values())
+    tables = names.tables.values()
+    if not any(
+        one.require_partition_filter or (one.partitioning and through_views) for one in tables
+    ):
+        return None
+    return rewritten(pushdown_predicates(tree.copy(), dialect="bigquery"))
 
 
 def _kinds(query: exp.Query) -> tuple[BqType | None, ...]:
@@ -209,7 +236,7 @@ def annotated(query: exp.Expr, tables: Iterable[Table]) -> exp.Expr:
 
 
 def _column_type(column: Field, *, limits: bool) -> exp.DataType:
-    """A column's type; of NUMERIC(p, s) with its parameters, which tell what need not be rounded."""
+    """A column's type; NUMERIC(p, s) with its parameters: they tell what need not be rounded."""
     kind = to_sqlglot(column.type)
     if limits and column.limits and column.mode != "REPEATED":
         given = (column.details["precision"], column.details.get("scale", "0"))
@@ -233,7 +260,7 @@ _METADATA: Metadata = {}
 def _metadata() -> Metadata:
     """How sqlglot tells the type of each kind of node: by the rules, else by its own knowledge."""
     if not _METADATA:
-        own = cast("Metadata", BigQuery.EXPRESSION_METADATA)
+        own: Metadata = BigQuery.EXPRESSION_METADATA
         known = {node: own[node] for node in PLAIN if node in own}
         ruled = {node: {"annotator": _annotator(one)} for node, one in RULES.items()}
         _METADATA.update(known | ruled)

@@ -12,15 +12,8 @@ from techmart_fast.standin.bqtypes import BqType, Field, Kind, quoted
 from techmart_fast.standin.failure import invalid_query, not_implemented
 from techmart_fast.standin.resources import Table
 from techmart_fast.standin.sql.analyse import Analysed, duckdb_sql
-from techmart_fast.standin.sql.kinds import (
-    call,
-    can_become,
-    cast,
-    cast_to,
-    coerced,
-    kind_of,
-    merged,
-)
+from techmart_fast.standin.sql.coercion import can_become, coerced, merged
+from techmart_fast.standin.sql.kinds import call, cast, cast_to, kind_of
 from techmart_fast.standin.work import Work, physical
 
 
@@ -59,9 +52,7 @@ def _fits(have: BqType, want: BqType, value: exp.Expr) -> bool:
     if _equal(have, want) or have.kind is Kind.NULL:
         return True
     if have.kind is want.kind is Kind.ARRAY:
-        assert have.element is not None
-        assert want.element is not None
-        return have.element.kind is Kind.NULL or _fits(have.element, want.element, exp.Array())
+        return have.item.kind is Kind.NULL or _fits(have.item, want.item, exp.Array())
     if have.kind is want.kind is Kind.STRUCT:
         if [name.lower() for name, _ in have.fields] != [name.lower() for name, _ in want.fields]:
             raise not_implemented("storing a struct whose fields are named otherwise")

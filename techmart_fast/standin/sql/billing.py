@@ -33,10 +33,10 @@ def check_filters(scans: Iterable[Scan]) -> None:
 
 def require_filter(table: Table) -> None:
     """Refuse a statement without a filter on the partition column of this table."""
-    assert table.partitioning is not None
+    column = table.partitioning.column if table.partitioning is not None else ""
     raise invalid_query(
-        f"Cannot query over table '{table.ref}' without a filter over column(s) "
-        f"'{table.partitioning.column}' that can be used for partition elimination"
+        f"Cannot query over table '{table.ref}' without a filter over column(s) '{column}' "
+        "that can be used for partition elimination"
     )
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from techmart_fast.standin.bqtypes import BqType
-from techmart_fast.standin.resources import Table, TableRef
+from techmart_fast.standin.refs import TableRef
+from techmart_fast.standin.resources import Table
 from techmart_fast.standin.sql.analyse import Analysed
 from techmart_fast.standin.sql.billing import (
     billed_bytes,
@@ -93,6 +94,6 @@ def finished_dml(context: Context, statement: str, **rows: int) -> Done:
 def finished_ddl(
     context: Context, statement: str, operation: str, target: Table | TableRef
 ) -> Done:
-    """What a statement that changed the catalog did; `operation` is CREATE, SKIP, DROP, …"""
+    """What a statement that changed the catalog did; `operation` is CREATE, SKIP, DROP or so."""
     ref = target.ref if isinstance(target, Table) else target
     return finished(context, statement, ddlOperationPerformed=operation, ddlTargetTable=ref.body())

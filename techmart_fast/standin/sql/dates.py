@@ -11,6 +11,7 @@ from sqlglot import exp
 
 from techmart_fast.standin.bqtypes import BqType, Kind
 from techmart_fast.standin.failure import invalid_query, not_implemented
+from techmart_fast.standin.sql.coercion import coerced
 from techmart_fast.standin.sql.kinds import (
     DATE,
     DATETIME,
@@ -20,7 +21,6 @@ from techmart_fast.standin.sql.kinds import (
     call,
     cast,
     cast_to,
-    coerced,
     is_text_literal,
     kind_of,
     literal_of,
@@ -46,7 +46,7 @@ _WEEKDAYS = ("SUNDAY", "MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "
 
 
 def _unit(node: exp.Expr) -> str:
-    """The date part of a function: `DAY`, `ISOWEEK`, `WEEK(TUESDAY)`, …"""
+    """The date part of a function, e.g. `DAY` or `WEEK(TUESDAY)`."""
     unit = node.args.get("unit")
     if isinstance(unit, exp.WeekStart):
         return f"WEEK({unit.this.name.upper()})"
@@ -69,7 +69,7 @@ def _dated(node: exp.Expr, *, name: str) -> exp.Expr:
     return coerced(node, DATE, what=name)
 
 
-def _instant(node: exp.Expr, *, name: str) -> exp.Expr:
+def instant(node: exp.Expr, *, name: str) -> exp.Expr:
     """An argument that must be a TIMESTAMP."""
     return coerced(node, TIMESTAMP, what=name)
 
@@ -91,7 +91,7 @@ def _truncated(node: exp.Expr) -> exp.Expr:
         raise not_implemented(f"truncation in a time zone: {shown(node)}")
     if kind == DATE:
         return truncated_date(_dated(node.this, name="DATE_TRUNC"), unit)
-    value = _instant(node.this, name="TIMESTAMP_TRUNC")
+    value = instant(node.this, name="TIMESTAMP_TRUNC")
     if _week_offset(unit) is not None or unit == "ISOYEAR":
         return cast(truncated_date(cast(value, DATE), unit), TIMESTAMP)
     if unit not in _MICROSECONDS and unit not in _TRUNCATED:
@@ -141,8 +141,8 @@ def _instant_difference(node: exp.Expr) -> exp.Expr:
     unit = _unit(node)
     if unit not in _MICROSECONDS:
         raise invalid_query(f"TIMESTAMP_DIFF does not support the date part {unit}.")
-    end = call("epoch_us", _instant(node.this, name="TIMESTAMP_DIFF"))
-    start = call("epoch_us", _instant(node.expression, name="TIMESTAMP_DIFF"))
+    end = call("epoch_us", instant(node.this, name="TIMESTAMP_DIFF"))
+    start = call("epoch_us", instant(node.expression, name="TIMESTAMP_DIFF"))
     difference = exp.Paren(this=exp.Sub(this=end, expression=start))
     return cast(call("bq_div", difference, number(_MICROSECONDS[unit])), INT64)
 
@@ -158,7 +158,7 @@ def _shifted(node: exp.Expr) -> exp.Expr:
     if unit not in _MICROSECONDS:
         raise invalid_query(f"TIMESTAMP_ADD does not support the date part {unit}.")
     span = exp.Mul(this=exp.Paren(this=amount), expression=number(_MICROSECONDS[unit]))
-    value = _instant(node.this, name="TIMESTAMP_ADD")
+    value = instant(node.this, name="TIMESTAMP_ADD")
     moved = exp.Add(this=value, expression=call("to_microseconds", span))
     return cast(exp.Paren(this=moved), TIMESTAMP)
 
@@ -186,61 +186,6 @@ def _amount(node: exp.Expr) -> exp.Expr:
     return coerced(node, INT64, what="INTERVAL")
 
 
-_PARTS: Mapping[str, str] = {
-    "YEAR": "year",
-    "ISOYEAR": "isoyear",
-    "QUARTER": "quarter",
-    "MONTH": "month",
-    "ISOWEEK": "week",
-    "DAY": "day",
-    "DAYOFYEAR": "doy",
-}
-_CLOCK_PARTS: Mapping[str, str] = {"HOUR": "hour", "MINUTE": "minute", "SECOND": "second"}
-
-
-def _extracted_type(node: exp.Expr) -> BqType:
-    part = node.this.name.upper() if not isinstance(node.this, exp.WeekStart) else ""
-    return DATE if part == "DATE" else INT64
-
-
-@rule(exp.Extract, type_of=_extracted_type)
-def _extract(node: exp.Expr) -> exp.Expr:
-    if isinstance(node.this, exp.WeekStart):
-        raise not_implemented(f"this date part: {shown(node)}")
-    part = node.this.name.upper()
-    value = node.expression
-    if isinstance(value, exp.AtTimeZone):
-        kind: BqType = DATETIME
-        value = call("timezone", value.args["zone"], _instant(value.this, name="EXTRACT"))
-    else:
-        kind = kind_of(value)
-    if kind not in (DATE, TIMESTAMP, DATETIME):
-        raise invalid_query(f"EXTRACT does not support arguments of type: {kind}")
-    if part == "DATE":
-        return cast(value, DATE)
-    if part in _PARTS:
-        return cast(call("date_part", text(_PARTS[part]), value), INT64)
-    if part == "DAYOFWEEK":
-        return cast(call("bq_day_of_week", value), INT64)
-    if part == "WEEK":
-        return cast(call("bq_week_number", cast(value, DATE)), INT64)
-    if kind == DATE:
-        raise invalid_query(f"EXTRACT from DATE does not support the date part {part}")
-    if part in _CLOCK_PARTS:
-        return cast(call("date_part", text(_CLOCK_PARTS[part]), value), INT64)
-    if part in ("MILLISECOND", "MICROSECOND"):
-        return cast(call(f"bq_{part.lower()}", value), INT64)
-    raise not_implemented(f"the date part {part}")
-
-
-# An AT TIME ZONE is only understood inside EXTRACT, which takes it apart.
-@rule(exp.AtTimeZone, type_of=always(DATETIME))
-def _at_time_zone(node: exp.Expr) -> exp.Expr:
-    if not isinstance(node.parent, exp.Extract):
-        raise not_implemented(f"AT TIME ZONE here: {shown(node)}")
-    return node
-
-
 @rule(exp.LastDay, type_of=always(DATE))
 def _last_day(node: exp.Expr) -> exp.Expr:
     unit = _unit(node) if node.args.get("unit") else "MONTH"
@@ -258,7 +203,7 @@ def _date(node: exp.Expr) -> exp.Expr:
         raise not_implemented(f"this use of DATE: {shown(node)}")
     zone, value = node.args.get("zone"), node.this
     if zone is not None:
-        local = call("timezone", coerced(zone, STRING, what="DATE"), _instant(value, name="DATE"))
+        local = call("timezone", coerced(zone, STRING, what="DATE"), instant(value, name="DATE"))
         return cast(local, DATE)
     if kind_of(value) in (DATE, TIMESTAMP, DATETIME) or is_text_literal(value):
         return cast(value, DATE)
@@ -312,12 +257,16 @@ def _date_array(node: exp.Expr) -> exp.Expr:
     return cast(call("generate_series", start, end, span), DATE_ARRAY)
 
 
-_SECONDS = {exp.UnixSeconds: 1_000_000, exp.UnixMillis: 1_000, exp.UnixMicros: 1}
+_SECONDS: dict[type[exp.Expr], int] = {
+    exp.UnixSeconds: 1_000_000,
+    exp.UnixMillis: 1_000,
+    exp.UnixMicros: 1,
+}
 
 
 @rule(*_SECONDS, type_of=always(INT64))
 def _since_epoch(node: exp.Expr) -> exp.Expr:
-    micros = call("epoch_us", _instant(node.this, name="UNIX_SECONDS"))
+    micros = call("epoch_us", instant(node.this, name="UNIX_SECONDS"))
     return cast(call("bq_floor_div", micros, number(_SECONDS[type(node)])), INT64)
 
 
@@ -341,40 +290,3 @@ def _instant_of_seconds(node: exp.Expr) -> exp.Expr:
     value = coerced(node.this, INT64, what="TIMESTAMP_SECONDS")
     micros = exp.Mul(this=value, expression=number(power))
     return cast(call("make_timestamptz", micros), TIMESTAMP)
-
-
-_FORMATS = frozenset("YmdFHMSjbBaAyGVuTpIeRD%")
-"""Elements of a format that mean the same in DuckDB (or are expanded into such)."""
-_EXPANDED = {"F": "%Y-%m-%d", "T": "%H:%M:%S", "R": "%H:%M", "D": "%m/%d/%y"}
-
-
-@rule(exp.TimeToStr, type_of=always(STRING))
-def _formatted(node: exp.Expr) -> exp.Expr:
-    pattern = literal_of(node.args["format"])
-    if pattern is None or node.args.get("zone") is not None:
-        raise not_implemented(f"this use of FORMAT_DATE or FORMAT_TIMESTAMP: {shown(node)}")
-    return call("strftime", node.this, text(_format(pattern.name, shown(node))))
-
-
-@rule(exp.TsOrDsToTimestamp, type_of=always(TIMESTAMP))
-def _as_timestamp(node: exp.Expr) -> exp.Expr:
-    return _instant(node.this, name="FORMAT_TIMESTAMP")
-
-
-@rule(exp.StrToDate, type_of=always(DATE))
-def _parsed_date(node: exp.Expr) -> exp.Expr:
-    pattern = literal_of(node.args["format"])
-    if pattern is None:
-        raise not_implemented(f"this use of PARSE_DATE: {shown(node)}")
-    value = coerced(node.this, STRING, what="PARSE_DATE")
-    return cast(call("strptime", value, text(_format(pattern.name, shown(node)))), DATE)
-
-
-def _format(pattern: str, whole: str) -> str:
-    def element(found: re.Match[str]) -> str:
-        letter = found.group(1)
-        if letter not in _FORMATS or letter in "eI":
-            raise not_implemented(f"the format element %{letter}: {whole}")
-        return _EXPANDED.get(letter, f"%{letter}")
-
-    return re.sub(r"%(.)", element, pattern)

@@ -12,14 +12,8 @@ from techmart_fast.standin.bqtypes import BqType, Field, field_of
 from techmart_fast.standin.clock import now_ms
 from techmart_fast.standin.duckdb_types import result_type
 from techmart_fast.standin.failure import duplicate, invalid_query, not_found, not_implemented
-from techmart_fast.standin.resources import (
-    Dataset,
-    Table,
-    TableRef,
-    check_layout,
-    checked_table_name,
-    patched_table,
-)
+from techmart_fast.standin.refs import TableRef, checked_table_name
+from techmart_fast.standin.resources import Dataset, Table, check_layout, patched_table
 from techmart_fast.standin.sql.analyse import Analysed, analyse_query
 from techmart_fast.standin.sql.assign import insert_rows
 from techmart_fast.standin.sql.context import Context, Done, finished_ddl

@@ -10,17 +10,8 @@ from sqlglot import exp
 
 from techmart_fast.standin.bqtypes import BqType, Kind
 from techmart_fast.standin.failure import invalid_query, not_implemented
-from techmart_fast.standin.sql.kinds import (
-    BOOL,
-    FLOAT64,
-    STRING,
-    call,
-    coerced,
-    common_type,
-    kind_of,
-    noted,
-    shown,
-)
+from techmart_fast.standin.sql.coercion import coerced, common_type
+from techmart_fast.standin.sql.kinds import BOOL, FLOAT64, STRING, call, kind_of, noted, shown
 from techmart_fast.standin.sql.rules import always, plain, rule
 
 

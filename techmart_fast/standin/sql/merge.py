@@ -33,7 +33,7 @@ class _Arm:
 
 
 def merge(node: exp.Merge, context: Context) -> Done:
-    """MERGE [INTO] target USING source ON condition WHEN …"""
+    """MERGE [INTO] target USING source ON condition and WHEN clauses."""
     table = context.names.target(node.this)
     source = node.args["using"]
     expressions: list[exp.Expr] = []

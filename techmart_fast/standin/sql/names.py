@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from sqlglot import exp
 
 from techmart_fast.standin.failure import ServiceError, invalid_query, not_found, not_implemented
-from techmart_fast.standin.resources import DatasetRef, Table, TableRef
+from techmart_fast.standin.refs import DatasetRef, TableRef
+from techmart_fast.standin.resources import Table
 from techmart_fast.standin.sql.parse import parse_query
 from techmart_fast.standin.work import ATTACHED, Work
 
@@ -94,8 +95,7 @@ class Names:
                 node.replace(self._view(table, node.alias or node.name, depth))
 
     def _view(self, view: Table, alias: str, depth: int) -> exp.Subquery:
-        assert view.view_query is not None
-        inner = parse_query(view.view_query)
+        inner = parse_query(str(view.view_query))
         try:
             own = Names(work=self.work, project=view.ref.project, location=self.location)
             own._resolve(inner, depth=depth + 1)
@@ -137,6 +137,12 @@ def _check_use(node: exp.Table) -> None:
             raise not_implemented(f"this use of a table: {node.sql(dialect='bigquery')}")
 
 
+def _cte_names(query: exp.Expr) -> set[str]:
+    """The names that the WITH of a query defines."""
+    found = query.args.get("with_")
+    return {one.alias.lower() for one in found.expressions} if found is not None else set()
+
+
 def _is_cte(node: exp.Table) -> bool:
     """Whether a name of one part means a common table expression of an enclosing query."""
     if node.db or not isinstance(node.this, exp.Identifier):
@@ -152,8 +158,7 @@ def _is_cte(node: exp.Table) -> bool:
                 known = known[: next((i for i, one in enumerate(known) if one is inside), None)]
             if any(one.alias.lower() == wanted for one in known):
                 return True
-        elif not isinstance(inside, exp.With) and isinstance(above.args.get("with_"), exp.With):
-            if any(one.alias.lower() == wanted for one in above.args["with_"].expressions):
-                return True
+        elif not isinstance(inside, exp.With) and wanted in _cte_names(above):
+            return True
         inside, above = above, above.parent
     return False

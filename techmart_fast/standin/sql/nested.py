@@ -8,14 +8,13 @@ from sqlglot import exp
 
 from techmart_fast.standin.bqtypes import BqType, Kind
 from techmart_fast.standin.failure import invalid_query, not_implemented
+from techmart_fast.standin.sql.coercion import coerced, common_type
 from techmart_fast.standin.sql.kinds import (
     INT64,
     NULL,
     STRING,
     call,
     cast,
-    coerced,
-    common_type,
     from_sqlglot,
     kind_of,
     shown,
@@ -54,9 +53,8 @@ def _array(node: exp.Expr) -> exp.Expr:
     if _subquery(node) is not None:
         return node
     kind = kind_of(node)
-    assert kind.element is not None
-    node.set("expressions", [coerced(one, kind.element, what="ARRAY") for one in node.expressions])
-    return cast(node, kind) if kind.element != NULL else node
+    node.set("expressions", [coerced(one, kind.item, what="ARRAY") for one in node.expressions])
+    return cast(node, kind) if kind.item != NULL else node
 
 
 def _struct_type(node: exp.Expr) -> BqType:

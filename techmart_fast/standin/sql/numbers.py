@@ -6,12 +6,12 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/operators#arithmet
 
 from sqlglot import exp
 
-from techmart_fast.standin.bqtypes import NUMBERS, BqType, Kind
+from techmart_fast.standin.bqtypes import NUMBERS, BqType
 from techmart_fast.standin.failure import invalid_query, not_implemented
+from techmart_fast.standin.sql.coercion import coerced, common_type
 from techmart_fast.standin.sql.kinds import (
     BIGNUMERIC,
     BOOL,
-    BYTES,
     DATE,
     FLOAT64,
     INT64,
@@ -19,16 +19,11 @@ from techmart_fast.standin.sql.kinds import (
     NUMERIC,
     STRING,
     call,
-    can_become,
     cast,
-    coerced,
-    common_type,
-    from_sqlglot,
     is_float_literal,
     kind_of,
     literal_of,
     number,
-    rebuilt,
     shown,
     text,
 )
@@ -36,7 +31,6 @@ from techmart_fast.standin.sql.rules import always, plain, rule
 
 
 def _literal_type(node: exp.Expr) -> BqType:
-    assert isinstance(node, exp.Literal)
     if node.is_string:
         return STRING
     return INT64 if node.is_int else FLOAT64
@@ -44,7 +38,6 @@ def _literal_type(node: exp.Expr) -> BqType:
 
 @rule(exp.Literal, type_of=_literal_type)
 def _literal(node: exp.Expr) -> exp.Expr:
-    assert isinstance(node, exp.Literal)
     if node.is_string:
         return node
     if node.is_int and not -(1 << 63) <= int(node.name) < 1 << 63:
@@ -74,7 +67,12 @@ def numeric_type(*nodes: exp.Expr, what: str) -> BqType:
     return kind
 
 
-_WORD = {exp.Add: "operator +", exp.Sub: "operator -", exp.Mul: "operator *", exp.Div: "operator /"}
+_WORD: dict[type[exp.Expr], str] = {
+    exp.Add: "operator +",
+    exp.Sub: "operator -",
+    exp.Mul: "operator *",
+    exp.Div: "operator /",
+}
 
 
 def _arithmetic_type(node: exp.Expr) -> BqType:
@@ -244,87 +242,6 @@ def _whole_sides(node: exp.Expr) -> BqType:
 @rule(exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor, type_of=_whole_sides)
 def _bitwise(node: exp.Expr) -> exp.Expr:
     return _coerced_sides(node, INT64)
-
-
-def _cast_type(node: exp.Expr) -> BqType:
-    found = kind_of_target(node.args["to"])
-    if node.args.get("format"):
-        raise not_implemented(f"CAST with FORMAT: {shown(node)}")
-    return found
-
-
-def kind_of_target(target: exp.DataType) -> BqType:
-    """The type that a CAST or a column definition names."""
-    found = from_sqlglot(target)
-    if found is None:
-        raise not_implemented(f"the type {target.sql(dialect='bigquery')}")
-    return found
-
-
-@rule(exp.Cast, exp.TryCast, type_of=_cast_type)
-def _cast(node: exp.Expr) -> exp.Expr:
-    if isinstance(node.this, exp.Parameter):
-        return cast(node.this, kind_of(node))
-    have, want = kind_of(node.this), kind_of(node)
-    if can_become(node.this, want):
-        made = rebuilt(node.this, want, what="CAST")
-        if made is not None:
-            return made
-    safe = isinstance(node, exp.TryCast)
-    if node.args["to"].expressions and want.kind in NUMBERS:
-        raise not_implemented(f"a cast to a parameterized type: {shown(node)}")
-    value = _converted(node.this, have, want)
-    if value is None:
-        if have != NULL and (have.kind, want.kind) not in _CASTS and have != want:
-            raise not_implemented(f"a cast from {have} to {want}")
-        value = cast(node.this, want)
-    if safe and isinstance(value, exp.Cast):
-        return exp.TryCast(this=value.this, to=value.args["to"])
-    if safe:
-        raise not_implemented(f"SAFE_CAST from {have} to {want}")
-    return value
-
-
-def _converted(value: exp.Expr, have: BqType, want: BqType) -> exp.Expr | None:
-    """Casts for which DuckDB's own differs."""
-    if want == STRING and have in _TEXT_OF:
-        return call(_TEXT_OF[have], value)
-    if want == INT64 and have == FLOAT64:
-        # DuckDB rounds a half to the even neighbour; BigQuery away from zero.
-        return cast(call("round", value), want)
-    if want == INT64 and have == STRING:
-        return cast(call("bq_whole_text", value), want)
-    if want == BYTES and have == STRING:
-        return call("encode", value)
-    if want == STRING and have == BYTES:
-        return call("decode", value)
-    return None
-
-
-_TEXT_OF = {
-    FLOAT64: "bq_float_text",
-    NUMERIC: "bq_numeric_text",
-    BIGNUMERIC: "bq_numeric_text",
-    BqType(Kind.TIMESTAMP): "bq_timestamp_text",
-}
-_CASTS = {
-    *((one, other) for one in NUMBERS for other in NUMBERS),
-    *((Kind.STRING, other) for other in Kind if other not in (Kind.ARRAY, Kind.STRUCT)),
-    (Kind.INT64, Kind.STRING),
-    (Kind.INT64, Kind.BOOL),
-    (Kind.BOOL, Kind.INT64),
-    (Kind.BOOL, Kind.STRING),
-    (Kind.DATE, Kind.STRING),
-    (Kind.DATE, Kind.TIMESTAMP),
-    (Kind.DATE, Kind.DATETIME),
-    (Kind.DATETIME, Kind.DATE),
-    (Kind.DATETIME, Kind.STRING),
-    (Kind.DATETIME, Kind.TIMESTAMP),
-    (Kind.TIMESTAMP, Kind.DATE),
-    (Kind.TIMESTAMP, Kind.DATETIME),
-    (Kind.STRUCT, Kind.STRUCT),
-    (Kind.ARRAY, Kind.ARRAY),
-}
 
 
 def _sides(node: exp.Expr, kind: BqType) -> tuple[exp.Expr, exp.Expr]:

@@ -11,8 +11,8 @@ from sqlglot import exp
 from techmart_fast.standin.bqtypes import Field, Kind
 from techmart_fast.standin.failure import invalid_query, not_implemented
 from techmart_fast.standin.resources import Partitioning
+from techmart_fast.standin.sql.casts import kind_of_target
 from techmart_fast.standin.sql.kinds import shown
-from techmart_fast.standin.sql.numbers import kind_of_target
 
 _DAY_MS = 24 * 3600 * 1000
 _PARTITION_UNITS = ("DAY", "MONTH", "YEAR")
@@ -118,7 +118,8 @@ def column_of(node: exp.Expr) -> Field:
     """
     if not isinstance(node, exp.ColumnDef) or node.kind is None:
         raise not_implemented(f"this part of a table's definition: {node.sql(dialect='bigquery')}")
-    mode, details = "NULLABLE", {}
+    mode = "NULLABLE"
+    details: dict[str, str] = {}
     for one in node.args.get("constraints") or ():
         inner = one.args["kind"]
         if isinstance(inner, exp.NotNullColumnConstraint) and not inner.args.get("allow_null"):

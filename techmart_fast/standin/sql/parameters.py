@@ -8,6 +8,7 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from sqlglot import exp
 
@@ -15,12 +16,13 @@ from techmart_fast.standin.bqtypes import BqType, Kind
 from techmart_fast.standin.failure import ServiceError, invalid_query, not_implemented
 from techmart_fast.standin.sql.kinds import to_sqlglot
 
+Body = Mapping[str, object]
 Value = str | bytes | None | list["Value"] | dict[str, "Value"]
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """Types and values by lower-case name; positional ones are named `p1`, `p2`, …"""
+    """Types and values by lower-case name; positional ones are named `p1`, `p2` and so on."""
 
     types: Mapping[str, BqType]
     values: Mapping[str, Value]
@@ -69,16 +71,16 @@ def parameters_of(settings: Mapping[str, object]) -> Parameters:
     return Parameters(types, values)
 
 
-def _type(body: Mapping[str, object]) -> BqType:
+def _type(body: Body) -> BqType:
     word = str(body.get("type", "")).upper()
     if word == "ARRAY":
         element = body.get("arrayType")
         return BqType(Kind.ARRAY, element=_type(element if isinstance(element, Mapping) else {}))
     if word == "STRUCT":
-        inner = body.get("structTypes") or ()
-        assert isinstance(inner, Sequence)
+        inner = cast("Sequence[Body]", body.get("structTypes") or ())
         return BqType(
-            Kind.STRUCT, fields=tuple((str(one.get("name")), _type(one["type"])) for one in inner)
+            Kind.STRUCT,
+            fields=tuple((str(one.get("name")), _type(cast("Body", one["type"]))) for one in inner),
         )
     aliases = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "DECIMAL": "NUMERIC"}
     try:
@@ -87,15 +89,12 @@ def _type(body: Mapping[str, object]) -> BqType:
         raise ServiceError("invalid", f"Unknown type of a query parameter: {word}") from None
 
 
-def _value(kind: BqType, body: Mapping[str, object]) -> Value:
+def _value(kind: BqType, body: Body) -> Value:
     if kind.kind is Kind.ARRAY:
-        listed = body.get("arrayValues") or ()
-        assert kind.element is not None
-        assert isinstance(listed, Sequence)
-        return [_value(kind.element, one) for one in listed]
+        listed = cast("Sequence[Body]", body.get("arrayValues") or ())
+        return [_value(kind.item, one) for one in listed]
     if kind.kind is Kind.STRUCT:
-        inner = body.get("structValues") or {}
-        assert isinstance(inner, Mapping)
+        inner = cast("Mapping[str, Body]", body.get("structValues") or {})
         return {name.lower(): _value(one, inner.get(name) or {}) for name, one in kind.fields}
     value = body.get("value")
     if value is None:

@@ -1,11 +1,12 @@
-"""What a rewritten query reads of each table: columns, and the partitions that its filters leave."""
+"""What a query reads of each table: columns, and the partitions that its filters leave."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlglot import exp
 
-from techmart_fast.standin.resources import Table, TableRef
+from techmart_fast.standin.refs import TableRef
+from techmart_fast.standin.resources import Table
 from techmart_fast.standin.sql.names import ref_of
 from techmart_fast.standin.work import ATTACHED
 

@@ -33,8 +33,7 @@ class Scoped:
     @property
     def source_sql(self) -> str:
         """The DuckDB text of the source."""
-        assert self.source is not None
-        return duckdb_sql(self.source)
+        return duckdb_sql(self.source) if self.source is not None else ""
 
     @property
     def where_sql(self) -> str:
@@ -66,7 +65,6 @@ def scoped(
         select = select.join(_wrapped(source), join_type="CROSS", copy=False)
     analysed = analyse_query(select, context.names, context.parameters)
     tree = analysed.tree
-    assert isinstance(tree, exp.Select)
     joins = tree.args.get("joins") or ()
     return Scoped(
         target_alias=alias.lower(),

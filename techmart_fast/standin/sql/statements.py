@@ -9,7 +9,7 @@ from sqlglot import exp
 from techmart_fast.standin.bqtypes import BqType
 from techmart_fast.standin.duckdb_types import result_type, same_shape
 from techmart_fast.standin.failure import ServiceError, not_implemented
-from techmart_fast.standin.resources import DatasetRef, TableRef
+from techmart_fast.standin.refs import DatasetRef, TableRef
 from techmart_fast.standin.sql.analyse import Analysed, analyse_query
 from techmart_fast.standin.sql.context import Context, Done, Rows, finished
 from techmart_fast.standin.sql.ddl import (
@@ -51,7 +51,7 @@ def _kind(statement: exp.Expr) -> str:
 
 
 def _done_nothing(statement: exp.Expr, context: Context) -> Done:
-    """BEGIN, COMMIT: a script is one transaction here, and one that fails changes nothing."""
+    """BEGIN, COMMIT, ROLLBACK: the job that runs the script heeds them."""
     return finished(context, f"{statement.key.upper()}_TRANSACTION")
 
 
@@ -67,6 +67,7 @@ _RUNNERS: dict[str, Callable[..., Done]] = {
     "DROP VIEW": drop,
     "INSERT": insert,
     "MERGE": merge,
+    "ROLLBACK": _done_nothing,
     "TRANSACTION": _done_nothing,
     "TRUNCATETABLE": truncate,
     "UPDATE": update,

@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from techmart_fast.standin.bqtypes import BqType, Kind
 from techmart_fast.standin.failure import invalid_query, not_implemented
+from techmart_fast.standin.sql.coercion import coerced
 from techmart_fast.standin.sql.kinds import (
     BOOL,
     BYTES,
@@ -15,7 +16,6 @@ from techmart_fast.standin.sql.kinds import (
     STRING,
     call,
     cast,
-    coerced,
     kind_of,
     literal_of,
     noted,
