@@ -6,6 +6,7 @@ from pathlib import Path
 
 from techmart_fast.api import DataSources
 from techmart_fast.api import run as run_pipeline
+from techmart_fast.cli.allocator import keep_memory_flat
 from techmart_fast.cli.console import show
 from techmart_fast.cli.limits import RejectionLimit
 from techmart_fast.cli.output import to_json, write_err, write_out
@@ -57,6 +58,7 @@ def run_and_tell(request: RunRequest, settings: Settings) -> int:
 
 def _run(request: RunRequest, settings: Settings) -> RunResult:
     contract = load_contract(request.contract)
+    keep_memory_flat()
     stop = asyncio.Event()
     with observing(quiet=request.quiet) as observer:
         limit = None

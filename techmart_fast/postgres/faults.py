@@ -20,17 +20,19 @@ SESSION_FAULTS = (
 )
 """What a statement may raise on an open connection."""
 
-_TRANSIENT = (
+_CONFLICTS = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
+    asyncpg.UniqueViolationError,
+    asyncpg.ForeignKeyViolationError,
+)
+_TRANSIENT = (
+    *_CONFLICTS,
     asyncpg.LockNotAvailableError,
     asyncpg.QueryCanceledError,
     asyncpg.TooManyConnectionsError,
     asyncpg.CannotConnectNowError,
     asyncpg.OutOfMemoryError,
-    # Someone else wrote the same key, or deleted a parent, between the check and the write.
-    asyncpg.UniqueViolationError,
-    asyncpg.ForeignKeyViolationError,
 )
 _LOST = (
     asyncpg.PostgresConnectionError,
@@ -80,8 +82,12 @@ def deadline_error(doing: str, seconds: float) -> SinkError:
 
 
 def is_conflict(error: SinkError) -> bool:
-    """Whether two transactions were in each other's way: the same one may be repeated at once."""
-    return isinstance(error.__cause__, asyncpg.DeadlockDetectedError | asyncpg.SerializationError)
+    """Whether two transactions were in each other's way: the same one may be repeated at once.
+
+    A key that is taken, or a parent that is gone, was written or deleted by another application
+    between the look and the write; a second look sees it.
+    """
+    return isinstance(error.__cause__, _CONFLICTS)
 
 
 def _credentials(_error: BaseException, server: str) -> SinkError:
@@ -99,8 +105,9 @@ def _no_database(_error: BaseException, server: str) -> SinkError:
 
 def _tls(error: BaseException, server: str, sslmode: str) -> SinkError:
     if isinstance(error, ssl.SSLCertVerificationError):
+        reason = error.verify_message.rstrip(".")
         return SinkAccessError(
-            f"The server's certificate was not accepted ({server}): {error.verify_message}.",
+            f"The server's certificate was not accepted ({server}): {reason}.",
             hint=f"POSTGRES_SSLMODE is {sslmode}; fix the certificate rather than the mode.",
         )
     return SinkAccessError(

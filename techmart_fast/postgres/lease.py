@@ -41,7 +41,10 @@ async def acquire(session: Session, run: RunStart) -> Lease:
                 contract_version=run.contract_version,
                 lease_seconds=run.lease_seconds,
             )
-    raise LeaseHeldError("Other runs are starting at the same time.", hint="Try again.")
+    raise LeaseHeldError(
+        "Another run is starting, or a silent one still has a batch open.",
+        hint="Try again; a run of another role has to be ended by that role.",
+    )
 
 
 async def beat(session: Session, lease: Lease) -> None:

@@ -24,11 +24,13 @@ async def lock_parents(
     """Create and lock the parents that a batch names.
 
     Why row locks. The guarantee of a foreign key is that nobody deletes a parent between the check
-    and the COMMIT. `FOR KEY SHARE` is what the key's own trigger takes; taken once for each
-    distinct parent it costs about 2 µs a key (some 15 % of a batch in which every second row names
-    another user). A table lock in SHARE mode costs nothing a row, but stops every sign-up and every
-    change of a product for as long as a batch lasts. Two batches share these locks, and take them
-    in key order. The same pair of transactions on many rows is one MultiXact, not many.
+    and the COMMIT. `FOR KEY SHARE` is what the key's own trigger takes: other updates of a parent,
+    and new parents, need not wait. Once for each distinct parent it costs some 2 µs, a sixth of a
+    batch in which every second row names another user (one trigger call a row and key: three times
+    the whole batch). A table lock in SHARE mode costs nothing a row, but stops every sign-up and
+    every change of a product while a batch lasts. Writers share these locks and take them in key
+    order. Two batches on the same 50,000 users make one MultiXact, not 50,000 (measured: 8 in a
+    load of 640,000 rows).
 
     Raises:
         SinkError: a parent that was just created is gone again (transient).
@@ -50,7 +52,8 @@ async def lock_parents(
                 batch_no,
                 doing=f"writing {parent.table}",
             )
-            created.append(Change(table=parent.table, inserted=count))
+            if count:
+                created.append(Change(table=parent.table, inserted=count))
         rows = await session.fetch(statement("parents", "lock", **parts), named.keys, doing=doing)
         if rows and parent.created:
             raise SinkError(

@@ -4,15 +4,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from techmart_fast.postgres import staging
 from techmart_fast.postgres.columns import pieces
-from techmart_fast.postgres.fold import Mask, Rows, Shape, up_to
+from techmart_fast.postgres.fold import Mask, Rows, Shape, to_mask, up_to
 from techmart_fast.postgres.frame import Claim
 from techmart_fast.postgres.session import Session
 from techmart_fast.postgres.staging import NOTHING_STAGED, Judged
 from techmart_fast.postgres.statements import statement
 from techmart_fast.postgres.tables import Table
+
+
+_HELD_LISTED = 5_000
+"""Up to so many held keys are fetched and compared here; beyond, the batch's keys are looked up there:
+a list costs about 1 µs a held key, a look-up as much a record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +56,7 @@ async def make_plan(
     if asked.size:
         stored[await _found(session, table, keys, "known", asked)] = True
     if table.held and claim.any_held:
-        chained[await _found(session, table, keys, "held_keys", order)] = True
+        chained[await _with_held_versions(session, table, keys, order)] = True
     staged = stored | chained
     judged = NOTHING_STAGED
     if staged.any():
@@ -68,6 +74,20 @@ async def make_plan(
         fresh_held=order[(~staged & missing)[order]],
         judged=judged,
     )
+
+
+async def _with_held_versions(
+    session: Session, table: Table, keys: pa.Array, order: Rows
+) -> Rows | Mask:
+    some = await session.fetch(
+        statement("staging", "some_held", **pieces(table.feed)),
+        _HELD_LISTED,
+        doing=f"looking up held {table.name}",
+    )
+    if len(some) == _HELD_LISTED:
+        return await _found(session, table, keys, "held_keys", order)
+    listed = pa.array([row["key"] for row in some], type=pa.string())
+    return to_mask(pc.is_in(keys, value_set=listed))
 
 
 async def _found(

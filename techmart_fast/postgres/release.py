@@ -1,6 +1,6 @@
 """Held transactions whose parents have arrived: released in bounded batches, "only if newer"."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from uuid import uuid4
 
 import numpy as np
@@ -25,7 +25,7 @@ _DOING = "releasing held transactions"
 
 async def release(
     frame: Frame, lease: Lease, spool: Spool, *, max_rows: int
-) -> AsyncIterator[Release]:
+) -> AsyncGenerator[Release, None]:
     """Release batch after batch until no held row has its parents; each is committed."""
     start: str | None = ""
     while start is not None:

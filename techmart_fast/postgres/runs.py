@@ -1,9 +1,10 @@
 """Run rows: started, refused, finished, listed."""
 
-from collections.abc import Mapping
+from functools import cache
 
 import asyncpg
 import orjson
+from pydantic import TypeAdapter
 
 from techmart_fast.postgres import lease as leases
 from techmart_fast.postgres.model import Lease, RunEnd, RunRow, RunStart
@@ -34,7 +35,7 @@ async def finish(session: Session, lease: Lease, end: RunEnd) -> None:
         statement("runs", "finish"),
         lease.run_id,
         end.status,
-        orjson.dumps({feed.value: counts for feed, counts in end.feeds.items()}).decode(),
+        orjson.dumps({feed.value: end.feeds[feed] for feed in end.feeds}, default=dict).decode(),
         end.seconds,
         end.bytes_read,
         end.peak_memory_bytes,
@@ -65,13 +66,9 @@ async def recent(session: Session, limit: int) -> list[RunRow]:
 
 def _run_row(row: asyncpg.Record) -> RunRow:
     values = {**row}
-    feeds: Mapping[str, Mapping[str, object]] = orjson.loads(values.pop("feeds"))
-    return RunRow(
-        **values,
-        feeds={Feed(name): _feed_counts(counts) for name, counts in feeds.items()},
-    )
+    return RunRow(**values | {"feeds": _stored_feeds().validate_json(values["feeds"])})
 
 
-def _feed_counts(stored: Mapping[str, object]) -> FeedCounts:
-    known = FeedCounts.__dataclass_fields__
-    return FeedCounts(**{name: value for name, value in stored.items() if name in known})  # type: ignore[arg-type]
+@cache
+def _stored_feeds() -> TypeAdapter[dict[Feed, FeedCounts]]:
+    return TypeAdapter(dict[Feed, FeedCounts])

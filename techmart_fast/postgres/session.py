@@ -81,15 +81,9 @@ class Session:
             )
         except CONNECT_FAULTS as error:
             raise connect_error(error, str(target), target.effective_sslmode) from None
-        version = raw.get_server_version()
         session = cls(raw, deadline_seconds=deadline_seconds)
-        if version.major < OLDEST_SERVER:
-            await session.close()
-            raise SinkError(
-                f"The server is PostgreSQL {version.major} ({target}).",
-                hint=f"The loader needs {OLDEST_SERVER} or later.",
-            )
         try:
+            session._refuse_unfit(target)
             await session.fetchrow(
                 statement("session", "prepare"),
                 application_name,
@@ -114,8 +108,8 @@ class Session:
     @property
     def server_version(self) -> str:
         """The server's version, e.g. `16.4`."""
-        version = self._raw.get_server_version()
-        return f"{version.major}.{version.minor}"
+        version: str = self._raw.get_settings().server_version
+        return version.split(" ", 1)[0]
 
     async def script(self, sql: str, *, doing: str) -> None:
         """Run statements without arguments, several at once."""
@@ -182,6 +176,21 @@ class Session:
         """Tear the transport down at once; the server rolls back what was open."""
         if not self.closed:
             self._raw.terminate()
+
+    def _refuse_unfit(self, target: PostgresTarget) -> None:
+        version = self._raw.get_server_version()
+        if version.major < OLDEST_SERVER:
+            raise SinkError(
+                f"The server is PostgreSQL {version.major} ({target}).",
+                hint=f"The loader needs {OLDEST_SERVER} or later.",
+            )
+        encoding = self._raw.get_settings().server_encoding
+        if encoding != "UTF8":
+            # Keys are compared byte by byte, here in UTF-8 and there in the database's encoding.
+            raise SinkError(
+                f"The database's encoding is {encoding} ({target}).",
+                hint="Create it with ENCODING 'UTF8' TEMPLATE template0.",
+            )
 
     async def _watched(self, operation: Awaitable[_Result], doing: str) -> _Result:
         expired = False

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from datetime import date
 from types import TracebackType
 from typing import Self
@@ -41,7 +42,7 @@ _BEATS_PER_LEASE = 4
 """Heartbeats in `lease_seconds`: three may be late before a run counts as silent."""
 
 _CONFLICT_ATTEMPTS = 3
-"""How often a batch is tried that a deadlock with another application undid."""
+"""How often a batch is tried that a conflict with another application undid."""
 
 
 class PostgresSink:
@@ -194,8 +195,9 @@ class PostgresSink:
         Each item is committed when it is yielded. `spool` receives `SPOOLED[TRANSACTIONS]`.
         """
         frame = await self._connections.upkeep(Feed.TRANSACTIONS)
-        async for done in release.release(frame, lease, spool, max_rows=max_rows):
-            yield done
+        async with aclosing(release.release(frame, lease, spool, max_rows=max_rows)) as batches:
+            async for done in batches:
+                yield done
 
     async def deactivate_products(self, lease: Lease, spool: Spool, *, since_ordinal: int) -> int:
         """Mark products inactive that a complete catalogue does not name; returns how many.

@@ -200,11 +200,16 @@ def schema_from_api(body: object) -> tuple[Field, ...]:
     """
     fields = body.get("fields", ()) if isinstance(body, Mapping) else ()
     schema = tuple(field_from_api(one) for one in fields)
+    check_names(schema)
+    return schema
+
+
+def check_names(schema: Sequence[Field]) -> None:
+    """Refuse two columns of one name; case does not count."""
     names = [one.name.lower() for one in schema]
     for name in names:
         if names.count(name) > 1:
             raise ServiceError("invalid", f"Duplicate column name {name} in the schema.")
-    return schema
 
 
 def field_of(name: str, kind: BqType) -> Field:

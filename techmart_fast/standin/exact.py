@@ -5,15 +5,12 @@ from math import isfinite
 
 import duckdb
 from duckdb.func import FunctionNullHandling
-from duckdb.sqltypes import DuckDBPyType
 
 _WIDE = Context(prec=120, rounding=ROUND_HALF_UP)
 _STEP = Decimal("0.000000001")
 _LIMIT = Decimal(10) ** 29
 _WIDEST = Context(prec=1200, Emax=MAX_EMAX, Emin=MIN_EMIN)
-_NUMERIC = DuckDBPyType("DECIMAL(38,9)")
-_DOUBLE = DuckDBPyType("DOUBLE")
-_BIGINT = DuckDBPyType("BIGINT")
+_NUMERIC = "DECIMAL(38,9)"
 
 
 def _fitted(value: Decimal) -> Decimal:
@@ -80,4 +77,4 @@ def register_exact(engine: duckdb.DuckDBPyConnection) -> None:
         null_handling=FunctionNullHandling.SPECIAL,
     )
     for function in (exact_round, exact_trunc):
-        engine.create_function(function.__name__, function, [_DOUBLE, _BIGINT], _DOUBLE)
+        engine.create_function(function.__name__, function, ["DOUBLE", "BIGINT"], "DOUBLE")

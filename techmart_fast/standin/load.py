@@ -68,7 +68,7 @@ class LoadPlan:
         size = self.file.stat().st_size
         table, created = self._destination(work)
         if self.partition is not None:
-            self._make_room(work, table, self.partition)
+            table = self._with_room(work, table, self.partition)
         elif not created:
             table = self._emptied(work, table)
         table, rows = self._filled(work, table)
@@ -128,7 +128,7 @@ class LoadPlan:
         schema = asked or self.fields
         if [(one.name, one.type) for one in schema] == [(o.name, o.type) for o in table.schema]:
             return table
-        fresh = check_layout(replace(table, schema=schema))
+        fresh = check_layout(replace(table, schema=schema, parts=()))
         work.remove_table(table.ref)
         work.add_table(fresh)
         return fresh
@@ -210,8 +210,8 @@ class LoadPlan:
             raise mismatch(table, f"Cannot add fields (field: {extra})")
         return values
 
-    def _make_room(self, work: Work, table: Table, partition: PartitionId) -> None:
-        """Check that every row of the file is in the partition, and empty that if asked."""
+    def _with_room(self, work: Work, table: Table, partition: PartitionId) -> Table:
+        """The table with the partition emptied if asked; every row of the file must be in it."""
         column = quoted(partition.column_of(table))
         inside = f"CAST({column} AS DATE) BETWEEN ? AND ?"
         days = [partition.first, partition.last]
@@ -230,6 +230,7 @@ class LoadPlan:
             work.execute(f"DELETE FROM {physical(table.ref)} WHERE {inside}", days)
         elif self._disposition == "WRITE_EMPTY":
             _refuse_rows(work, table, inside, days)
+        return table
 
 
 def plan_load(work: Work, configuration: Body, file: Path, *, project: str) -> LoadPlan:

@@ -7,7 +7,7 @@ from typing import cast
 
 import orjson
 
-from techmart_fast.standin.bqtypes import Field, schema_from_api
+from techmart_fast.standin.bqtypes import Field, check_names, schema_from_api
 from techmart_fast.standin.failure import ServiceError, not_implemented
 from techmart_fast.standin.parts import Part
 from techmart_fast.standin.refs import DatasetRef, TableRef, table_ref
@@ -192,7 +192,7 @@ def requires_filter(body: Body) -> bool:
 
 
 def check_layout(table: Table) -> Table:
-    """The table itself, if its partitioning and clustering fit its columns.
+    """The table itself, if its columns differ, and partitioning and clustering fit them.
 
     Raises:
         ServiceError: a column is missing or of a type that can't serve.
@@ -207,6 +207,7 @@ def check_layout(table: Table) -> Table:
             )
     elif table.require_partition_filter:
         raise ServiceError("invalid", "require_partition_filter needs a partitioned table.")
+    check_names(table.schema)
     if len(table.clustering) > 4:
         raise ServiceError("invalid", "A table can be clustered by four columns at most.")
     for name in table.clustering:

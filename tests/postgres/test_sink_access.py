@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -81,6 +81,19 @@ async def test_a_server_that_is_too_old(
     monkeypatch.setattr(sessions, "OLDEST_SERVER", 99)
     error = await enter(target_of(postgres_server))
     assert "needs 99 or later" in str(error)
+
+
+async def test_a_database_of_another_encoding(
+    postgres_server: LocalPostgres, sql: Callable[..., str]
+) -> None:
+    made = "CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    sql(postgres_server, made)
+    try:
+        error = await enter(target_of(postgres_server, db="latin"))
+    finally:
+        sql(postgres_server, "DROP DATABASE latin WITH (FORCE)")
+    assert "encoding is LATIN1" in str(error)
+    assert "UTF8" in error.hint
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,7 @@ CASES = {
 }
 
 
+@pytest.mark.every_server
 async def test_a_transaction_counts_as_the_table_says(
     sink: PostgresSink, shop: Lease, other: Connection, subtests: pytest.Subtests
 ) -> None:

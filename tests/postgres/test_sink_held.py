@@ -3,7 +3,7 @@
 import pytest
 
 from techmart_fast.errors import SpoolError
-from techmart_fast.postgres import Lease, PostgresSink, Release
+from techmart_fast.postgres import Lease, PostgresSink, Release, plan
 from techmart_fast.records import Feed
 from tests.postgres.places import Connection
 from tests.postgres.records import SpoolRecorder, batch, on_day, product, sale, user
@@ -20,6 +20,7 @@ async def released(
     return [done async for done in sink.release_held(lease, spool, max_rows=max_rows)]
 
 
+@pytest.mark.every_server
 async def test_a_release_brings_what_can_be_told_and_leaves_the_rest(
     sink: PostgresSink, lease: Lease, other: Connection
 ) -> None:
@@ -117,3 +118,14 @@ async def test_a_release_that_fails_releases_nothing(sink: PostgresSink, lease: 
         await released(sink, lease, SpoolRecorder(fail=SpoolError("no space")))
     assert (await sink.status()).held == 1
     assert len(await released(sink, lease, SpoolRecorder())) == 1
+
+
+async def test_held_versions_are_found_however_many_there_are(
+    sink: PostgresSink, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = [sale(f"t{number}", at=number) for number in range(5)]
+    await sink.write(0, batch(lease, Feed.TRANSACTIONS, held))
+    for listed in (5, 6):
+        monkeypatch.setattr(plan, "_HELD_LISTED", listed)
+        again = await sink.write(0, batch(lease, Feed.TRANSACTIONS, [sale("new", at=9), *held[1:]]))
+        assert again.counts.duplicate == len(held) - 1 + (listed > 5)

@@ -160,6 +160,21 @@ def test_a_failure_of_the_server_becomes_one_line(
     assert "\n" not in str(told)
 
 
+@pytest.mark.parametrize(
+    ("cause", "conflict"),
+    [
+        (asyncpg.DeadlockDetectedError("x"), True),
+        (asyncpg.UniqueViolationError("x"), True),
+        (asyncpg.CheckViolationError("x"), False),
+        (asyncpg.AdminShutdownError("x"), False),
+    ],
+)
+def test_only_conflicts_are_tried_again_at_once(cause: BaseException, conflict: bool) -> None:
+    error = SinkError("x")
+    error.__cause__ = cause
+    assert faults.is_conflict(error) is conflict
+
+
 def _common_prefix(keys: list[bytes]) -> bytes:
     if not keys:
         return b""

@@ -183,7 +183,5 @@ async def test_what_a_batch_did_is_traced(
         ("categories", 1, 0, 0),
         ("products", 2, 0, 0),
         ("suppliers", 1, 0, 0),
-        ("categories", 0, 0, 0),
         ("products", 1, 1, 1),
-        ("suppliers", 0, 0, 0),
     ]

@@ -60,7 +60,7 @@ def _parts() -> tuple[AnalyzerOptions, SimpleCatalog]:
     language = LanguageOptions.maximum_features()
     builtins = ZetaSQLBuiltinFunctionOptions(language_options=language)
     catalog = CatalogBuilder("oracle").with_builtin_functions(builtins).build()
-    return AnalyzerOptions(language_options=language), catalog
+    return AnalyzerOptions(language_options=language, default_timezone="UTC"), catalog
 
 
 def _cached_config() -> wasmtime.Config:

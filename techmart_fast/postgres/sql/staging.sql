@@ -32,8 +32,12 @@ CROSS JOIN LATERAL (
     SELECT FROM public.{table} AS t WHERE t.{key} = given.key LIMIT 1
 ) AS stored
 
+-- name: some_held
+-- Keys that have held versions, $1 of them at most.
+SELECT DISTINCT h.{key} AS key FROM techmart_loader.held_{table} AS h LIMIT $1
+
 -- name: held_keys
--- Which keys have held versions? $1 keys. Result: numbers, from 1, into $1.
+-- Which keys have held versions, where there are many? $1 keys. Result: numbers, from 1, into $1.
 SELECT given.n
 FROM unnest($1::text[]) WITH ORDINALITY AS given (key, n)
 CROSS JOIN LATERAL (
@@ -42,7 +46,7 @@ CROSS JOIN LATERAL (
 
 -- name: judge_single
 -- Judges records that are the only one of their key in the batch and have no held versions: beside
--- the stored version nothing matters.
+-- the stored version nothing matters. The LIMIT is there for the same reason as above.
 INSERT INTO pg_temp.judged_{table} (n, verdict, action, follows, kept, old_date)
 SELECT s.n,
        CASE WHEN v.older OR v.equal THEN 'duplicate' WHEN s.missing THEN 'held' ELSE 'loaded' END,
@@ -55,7 +59,9 @@ SELECT s.n,
        {kept_t},
        {date_t}
 FROM pg_temp.staged_{table} AS s
-LEFT JOIN public.{table} AS t ON t.{key} = s.{key}
+LEFT JOIN LATERAL (
+    SELECT * FROM public.{table} AS known WHERE known.{key} = s.{key} LIMIT 1
+) AS t ON true
 CROSS JOIN LATERAL (
     SELECT t.{key} IS NOT NULL AS stored,
            coalesce((s.source_ordinal, s.source_offset)
