@@ -23,15 +23,15 @@ SECTIONS: Mapping[str, type[BaseSettings]] = {
 _MADE = "<!-- Written by `techmart-fast dev reference`. Change the code, not this page. -->"
 
 
-def write_reference(folder: Path, *, quiet: bool = False) -> None:
-    """Write `cli.md` and `settings.md` into `folder`.
+def write_reference(root: click.Group, folder: Path, *, quiet: bool = False) -> None:
+    """Write `cli.md` (of the command `root`) and `settings.md` into `folder`.
 
     Raises:
         ConfigError: the folder can't be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in pages().items():
+        for name, text in pages(root).items():
             (folder / name).write_text(text, encoding="utf-8")
             if not quiet:
                 write_out(f"Wrote {folder / name}")
@@ -39,13 +39,10 @@ def write_reference(folder: Path, *, quiet: bool = False) -> None:
         raise ConfigError(f"Can't write to {folder}: {error.strerror}.") from None
 
 
-def pages() -> dict[str, str]:
+def pages(root: click.Group) -> dict[str, str]:
     """The text of each page by file name."""
-    # The root imports the commands, and one of them this module: looked up when it is used.
-    from techmart_fast.cli.main import cli
-
     return {
-        "cli.md": "\n".join(_cli_page(cli)) + "\n",
+        "cli.md": "\n".join(_cli_page(root)) + "\n",
         "settings.md": "\n".join(_settings_page()) + "\n",
     }
 

@@ -15,10 +15,11 @@ from techmart_fast.postgres.staging import NOTHING_STAGED, Judged
 from techmart_fast.postgres.statements import statement
 from techmart_fast.postgres.tables import Table
 
-
 _HELD_LISTED = 5_000
-"""Up to so many held keys are fetched and compared here; beyond, the batch's keys are looked up there:
-a list costs about 1 µs a held key, a look-up as much a record."""
+"""Up to so many held keys are fetched and compared here; beyond, the batch's keys are looked up.
+
+A list costs about 1 µs a held key, a look-up as much a record of the batch.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,11 +84,11 @@ def test_help_shows_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("page", ["cli.md", "settings.md"])
 def test_the_reference_pages_are_up_to_date(page: str) -> None:
     written = (CHECKOUT / "docs" / "reference" / page).read_text(encoding="utf-8")
-    assert written == pages()[page], "run: python -m techmart_fast dev reference"
+    assert written == pages(cli)[page], "run: python -m techmart_fast dev reference"
 
 
 def test_the_reference_names_every_command_and_option() -> None:
-    text = pages()["cli.md"]
+    text = pages(cli)["cli.md"]
     for name, command in COMMANDS.items():
         assert f"## {name}\n" in text
         for param in command.params:

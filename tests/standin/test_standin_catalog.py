@@ -54,7 +54,10 @@ def test_a_table_keeps_schema_partitioning_clustering_and_descriptions(shop: Sho
             Field("day", "DATE"),
             Field("amount", "NUMERIC", precision=12, scale=2),
             Field(
-                "items", "RECORD", "REPEATED", fields=[Field("sku", "STRING"), Field("n", "INTEGER")]
+                "items",
+                "RECORD",
+                "REPEATED",
+                fields=[Field("sku", "STRING"), Field("n", "INTEGER")],
             ),
         ],
     )

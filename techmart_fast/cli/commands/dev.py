@@ -195,7 +195,10 @@ def reference(invocation: Invocation, *, out: Path) -> int:
     """Write the reference pages of commands and settings."""
     from techmart_fast.cli.reference import write_reference
 
-    write_reference(out, quiet=invocation.quiet)
+    root = click.get_current_context().find_root().command
+    if not isinstance(root, click.Group):
+        raise TypeError("the root command has no commands")
+    write_reference(root, out, quiet=invocation.quiet)
     return 0
 
 
