@@ -31,7 +31,7 @@ run: $(INSTALLED) ## Load the sample: raw feeds to PostgreSQL, warehouse, rollup
 	$(BIN) -m techmart_fast run $(ARGS)
 
 test: $(INSTALLED) ## Run all tests. ARGS="…" for pytest.
-	$(BIN) -m pytest $(ARGS)
+	$(BIN) -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
 
 check: $(INSTALLED) ## What a change must pass: style, types, all tests.
 	$(BIN) -m ruff check --quiet .

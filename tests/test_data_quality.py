@@ -3,12 +3,15 @@
 Runnable alone: `python tests/test_data_quality.py`.
 """
 
+import asyncio
 import json
 import sys
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
 
 from techmart_fast.api import DataSources
 from techmart_fast.contract import parse_contract
@@ -20,6 +23,7 @@ from techmart_fast.quality import QualityStatus
 from techmart_fast.reasons import REASONS
 from techmart_fast.records import Feed
 from techmart_fast.results import RunStatus
+from techmart_fast.warehouse import STAND_IN_PROJECT
 from tests.shops import Shop
 
 _USERS = "user_id,email,registration_date,country,age_group,customer_tier\n"
@@ -91,6 +95,17 @@ async def test_scores_follow_the_counts_and_a_fail_sets_the_exit_code_but_loses_
     assert stored["count"] == 3
 
 
+def _monitored(url: str, shop: Shop) -> list[dict[str, object]]:
+    """The rows of pipeline_monitoring, by Google's client alone."""
+    with bigquery.Client(
+        project=STAND_IN_PROJECT,
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": url},
+    ) as client:
+        table = f"{shop.settings.bigquery.dataset_id}.pipeline_monitoring"
+        return [dict(row) for row in client.query_and_wait(f"SELECT * FROM {table}")]
+
+
 async def test_scores_and_the_run_are_stored_in_both_sinks(shop: Shop, feeds: DataSources) -> None:
     result = await shop.run(feeds)
     metrics = await shop.rows(
@@ -100,8 +115,9 @@ async def test_scores_and_the_run_are_stored_in_both_sinks(shop: Shop, feeds: Da
     assert float(str(stored["transactions"])) == 0.875
     assert set(stored) == {"all", "users", "products", "transactions"}
     async with open_sinks(shop.settings, postgres=False) as sinks:
-        runs = await sinks.warehouse.runs()
-    (run,) = runs.to_pylist()
+        assert sinks.local.standin is not None
+        runs = await asyncio.to_thread(_monitored, sinks.local.standin.url, shop)
+    (run,) = runs
     assert run["run_id"] == str(result.run_id)
     assert run["status"] == "completed"
     assert (run["records_read"], run["records_rejected"]) == (10, 3)

@@ -10,6 +10,7 @@ from techmart_fast.decode.elements import (
     preamble_end,
     separators_end,
 )
+from techmart_fast.decode.json_text import STRING
 from techmart_fast.decode.window import Window
 from techmart_fast.sources.header import HEAD_BYTES
 
@@ -21,6 +22,9 @@ _PARSED_RUN_BYTES = 256 << 10
 _MOST_CANDIDATES = 64
 
 _BETWEEN_RECORDS = re.compile(rb"\}[ \t\r\n]*+,?+[ \t\r\n]*+\Z")
+_SCALAR_ARRAY = re.compile(
+    rb"\[[ \t\r\n]*+(?:(?:" + STRING + rb"|[-+.\w]++)[ \t\r\n]*+,?+[ \t\r\n]*+)*+\]", re.DOTALL
+)
 _KEY = re.compile(rb'\{[ \t\r\n]*+"\w')
 
 
@@ -39,15 +43,16 @@ class ArrayFraming:
     def advance(self, start: int, limit: int) -> int:
         """The last boundary in reach that is proven.
 
-        Where no `[` stands since `start`, an object behind `}` and a comma is not in an array
-        inside an element; nor is it in a string, as its first key's quote would end that; and a
-        damaged stretch ends at the latest at an object that looks like a record. So it is an
-        element. Where there is a `[`, the elements before it must parse.
+        Where no `[` stands since `start`, or only arrays of scalars, an object behind `}` and a
+        comma is not in an array inside an element; nor is it in a string, as its first key's
+        quote would end that; and a damaged stretch ends at the latest at an object that looks
+        like a record. So it is an element. Where there are other arrays, the elements before it
+        must parse.
         """
         stop = self._window.ensure(start + limit)
         if stop < start + limit:
             return stop
-        if self._window.buffer.find(b"[", start, stop) < 0:
+        if _holds_no_object_in_array(self._window.buffer, start, stop):
             return self._candidate(start, stop)
         boundary = self._candidate(start, min(stop, start + _PARSED_RUN_BYTES))
         return boundary if self._parses(start, boundary) else start
@@ -112,3 +117,8 @@ class ArrayFraming:
         except orjson.JSONDecodeError:
             return False
         return True
+
+
+def _holds_no_object_in_array(view: bytearray, start: int, stop: int) -> bool:
+    arrays = view.count(b"[", start, stop)
+    return not arrays or arrays == len(_SCALAR_ARRAY.findall(view, start, stop))

@@ -22,8 +22,9 @@ from techmart_fast.records import FIELDS, KEY_FIELD, Block, DecodedBatch
 from techmart_fast.sources.header import column_places, read_header
 
 _SLICE_BYTES = 2 << 20
-# What goes through the exact path before the fast one is tried again.
-_EXACT_BYTES = 64 << 10
+_LEAST_REACH_BYTES = 64 << 10
+# What goes at most through the exact path before the fast one is tried again.
+_MOST_PATIENCE_BYTES = 64 << 10
 _BLOCK_MARGIN_BYTES = 64
 _MOST_NAMES = 100
 _RETURN = ord("\r")
@@ -43,15 +44,23 @@ def _decode(block: Block, contract: Contract, *, exact_only: bool) -> DecodedBat
     decoder = _CsvDecoder(block, contract)
     data, start = block.data, decoder.begin
     parts = []
+    reach, patience = _SLICE_BYTES, 1
     while start < len(data):
-        stop = min(start + _SLICE_BYTES, len(data))
+        stop = min(start + reach, len(data))
         run = None if exact_only else regular_run(data, start, stop, final=stop == len(data))
         rows = decoder.parse(start, run) if run else None
         if run and rows:
+            end, patience = run.end, 1
+        elif run:
             end = run.end
-        else:
-            end = decoder.exact_end(start, run)
             rows = decoder.parse_exactly(start, end)
+        else:
+            end = decoder.exact_end(start, patience)
+            rows = decoder.parse_exactly(start, end)
+            patience = min(2 * patience, _MOST_PATIENCE_BYTES)
+        # Where odd quotes are frequent, looking far ahead for them again and again is wasted.
+        wide = run and not run.stopped
+        reach = _SLICE_BYTES if wide else max(_LEAST_REACH_BYTES, 2 * (end - start))
         parts.append(rows)
         start = end
     records = join(block.source.feed, parts, block.first_byte)
@@ -84,14 +93,11 @@ class _CsvDecoder:
         extra = [name for place, name in enumerate(self._header) if place not in known]
         return dict.fromkeys(extra[:_MOST_NAMES], rows) if rows else {}
 
-    def exact_end(self, start: int, run: RegularRun | None) -> int:
-        """How far the exact path should go: over a run that failed, or a short stretch."""
-        if run:
-            return run.end
-        size = len(self._data)
-        end = record_at(self._data, start, size).end
-        while end < min(start + _EXACT_BYTES, size):
-            end = record_at(self._data, end, size).end
+    def exact_end(self, start: int, size: int) -> int:
+        """The end of the records that begin in the next `size` bytes."""
+        end = start
+        while end < min(start + size, len(self._data)):
+            end = record_at(self._data, end, len(self._data)).end
         return end
 
     def parse(self, start: int, run: RegularRun) -> Rows | None:

@@ -3,13 +3,14 @@
 import re
 from enum import Enum, auto
 
-from techmart_fast.decode.csv_grammar import record_at, regular_end
+from techmart_fast.decode.csv_grammar import record_at, regular_run
 from techmart_fast.decode.window import Window
 from techmart_fast.errors import DecodeError
 from techmart_fast.sources.header import HEAD_BYTES, CsvHeader, read_header
 
 _SKIP_BYTES = 1 << 20
 _LONGEST_LINE_END = 2
+_LEAST_REACH_BYTES = 64 << 10
 _UNQUOTED_END = re.compile(rb"[,\r\n]")
 
 
@@ -20,6 +21,7 @@ class CsvFraming:
         self._window = window
         self._longest = max_record_bytes
         self._file = file
+        self._reach = max_record_bytes
 
     def header(self) -> CsvHeader:
         """The column names, while the window is at the start of the file."""
@@ -38,11 +40,21 @@ class CsvFraming:
 
     def advance(self, start: int, limit: int) -> int:
         """The last boundary in reach, if the quoting up to there is regular."""
-        stop = self._window.ensure(start + limit)
+        size = min(limit, self._reach)
+        stop = self._window.ensure(start + size)
         if stop == start:
             return start
-        final = stop < start + limit
-        return regular_end(self._window.buffer, start, stop, final=final) or start
+        final = stop < start + size
+        if self._window.buffer.find(b'"', start, stop) < 0:
+            self._reach = limit
+            newline = self._window.buffer.rfind(b"\n", start, stop)
+            return stop if final else max(start, newline + 1)
+        run = regular_run(self._window.buffer, start, stop, final=final)
+        end = run.end if run else start
+        # Where odd quotes are frequent, looking far ahead for them again and again is wasted.
+        ahead = max(_LEAST_REACH_BYTES, 2 * (end - start))
+        self._reach = limit if run and not run.stopped else ahead
+        return end
 
     def step(self, start: int) -> int | None:
         """Behind the record at `start`."""

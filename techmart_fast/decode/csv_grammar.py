@@ -9,6 +9,7 @@ import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +17,11 @@ import numpy.typing as npt
 View = bytes | bytearray
 Places = npt.NDArray[np.int64]
 
-_FIELD = (
-    rb'(?:"(?:[^"]++|"")*+(?:"[^,\r\n]*+|(?P<open>\Z))'  # quoted, perhaps never closed
-    rb'|(?!")[^,\r\n]*+)'
-)
+# No group stands in a repeated part: the re module loses its way with those (Python 3.11).
+_QUOTED = rb'"(?:[^"]++|"")*+'
+_FIELD = rb"(?:" + _QUOTED + rb'"[^,\r\n]*+|(?!")[^,\r\n]*+)'
 _RECORD = re.compile(
-    rb"(?P<content>" + _FIELD + rb"(?:," + _FIELD.replace(b"?P<open>", b"?P<open_later>") + rb")*+)"
+    rb"(?P<content>(?:" + _FIELD + rb",)*+(?:" + _FIELD + rb"|(?P<open>" + _QUOTED + rb")))"
     rb"(?:\r\n|\n|\r|\Z)"
 )
 _FIELD_TEXT = re.compile(
@@ -30,8 +30,7 @@ _FIELD_TEXT = re.compile(
 _QUOTE, _COMMA, _NEWLINE, _RETURN = b'",\n\r'
 
 
-@dataclass(frozen=True, slots=True)
-class CsvRecord:
+class CsvRecord(NamedTuple):
     """A record's bytes: `[start, content_end)` without, `[start, end)` with its line end."""
 
     start: int
@@ -45,8 +44,7 @@ def record_at(view: View, start: int, stop: int) -> CsvRecord:
     match = _RECORD.match(view, start, stop)
     if match is None:
         raise AssertionError("every byte string begins with a CSV record")
-    open_quote = match["open"] is not None or match["open_later"] is not None
-    return CsvRecord(start, match.end("content"), match.end(), open_quote)
+    return CsvRecord(start, match.end("content"), match.end(), match["open"] is not None)
 
 
 def records_in(view: View, start: int, stop: int) -> Iterator[CsvRecord]:
@@ -83,66 +81,68 @@ class RegularRun:
     """Whole records with regular quoting in `[start, end)` of a view.
 
     `newlines` are the places of all newlines in it, relative to `start`; `closes` tells which of
-    them end a record. `quoted`: there is some quote.
+    them end a record. `quoted`: there is some quote. `stopped`: something irregular follows.
     """
 
     end: int
     newlines: Places
     closes: npt.NDArray[np.bool_]
     quoted: bool
-
-
-def regular_end(view: View, start: int, stop: int, *, final: bool) -> int:
-    """Where the last whole record of `view[start:stop]` ends if that is easy to prove, or 0."""
-    if view.find(b'"', start, stop) < 0:
-        return stop if final else view.rfind(b"\n", start, stop) + 1
-    run = regular_run(view, start, stop, final=final)
-    return run.end if run else 0
+    stopped: bool
 
 
 def regular_run(view: View, start: int, stop: int, *, final: bool) -> RegularRun | None:
-    """The whole records at the start of `view[start:stop]`, if they can be told by parity.
+    """The whole records at the start of `view[start:stop]` that can be told by parity, if any.
 
-    That is so if every opening quote stands at the start of a field, every closing one at the
-    end of one, and every carriage return before a newline. `final`: the file ends at `stop`.
+    Those are the records before the first opening quote that does not stand at the start of a
+    field, closing quote that is not at the end of one, or carriage return without a newline.
+    `final`: the file ends at `stop`.
     """
-    symbols = np.frombuffer(view, dtype=np.uint8, count=stop - start, offset=start)
+    size = stop - start
+    symbols = np.frombuffer(view, dtype=np.uint8, count=size, offset=start)
     newlines = np.flatnonzero(symbols == _NEWLINE)
+    closes = np.ones(len(newlines), dtype=np.bool_)
+    regular = size
+    open_at_end = False
     quoted = view.find(b'"', start, stop) >= 0
     if quoted:
         quotes = np.flatnonzero(symbols == _QUOTE)
         closes = np.searchsorted(quotes, newlines) % 2 == 0
-    else:
-        quotes = newlines[:0]
-        closes = np.ones(len(newlines), dtype=np.bool_)
-    ends = newlines[closes]
-    size = stop - start if final else (int(ends[-1]) + 1 if len(ends) else 0)
-    if not size or not _returns_are_regular(symbols, size, view, start):
-        return None
-    if quoted and not _quotes_are_regular(symbols, quotes[quotes < size], size):
-        return None
+        open_at_end = len(quotes) % 2 == 1
+        regular = _first(quotes[~_regular_quotes(symbols, quotes, final=final)], regular)
+    if view.find(b"\r", start, stop) >= 0:
+        returns = np.flatnonzero(symbols == _RETURN)
+        follows = symbols[np.minimum(returns + 1, size - 1)]
+        regular = _first(returns[follows != _NEWLINE], regular)
+    stopped = regular < size
+    if stopped or open_at_end or not final:
+        ends = newlines[closes & (newlines < regular)]
+        size = int(ends[-1]) + 1 if len(ends) else 0
     inside = newlines < size
-    return RegularRun(start + size, newlines[inside], closes[inside], quoted)
+    if not size:
+        return None
+    return RegularRun(start + size, newlines[inside], closes[inside], quoted, stopped)
 
 
-def _returns_are_regular(symbols: npt.NDArray[np.uint8], size: int, view: View, start: int) -> bool:
-    if view.find(b"\r", start, start + size) < 0:
-        return True
-    returns = np.flatnonzero(symbols[:size] == _RETURN)
-    return bool(returns[-1] + 1 < size and (symbols[returns + 1] == _NEWLINE).all())
+def _first(places: Places, otherwise: int) -> int:
+    return min(int(places[0]), otherwise) if len(places) else otherwise
 
 
-def _quotes_are_regular(symbols: npt.NDArray[np.uint8], quotes: Places, size: int) -> bool:
-    if len(quotes) % 2:
-        return False
+def _regular_quotes(
+    symbols: npt.NDArray[np.uint8], quotes: Places, *, final: bool
+) -> npt.NDArray[np.bool_]:
+    """Which quotes stand where their turn wants them: they open and close in turns."""
+    regular = np.empty(len(quotes), dtype=np.bool_)
     opening, closing = quotes[0::2], quotes[1::2]
-    doubled = opening[1:] == closing[:-1] + 1
-    before = symbols[opening[1:] - 1]
-    starts_field = (before == _COMMA) | (before == _NEWLINE)
-    first = not len(opening) or opening[0] == 0 or symbols[opening[0] - 1] in (_COMMA, _NEWLINE)
-    after = symbols[np.minimum(closing + 1, size - 1)]
-    ends_field = (after == _COMMA) | (after == _NEWLINE) | (after == _RETURN)
-    ends_field[:-1] |= doubled
-    if len(closing) and closing[-1] == size - 1:
-        ends_field[-1] = True
-    return bool(first and (doubled | starts_field).all() and ends_field.all())
+    before = symbols[opening - 1]
+    regular[0::2] = (before == _COMMA) | (before == _NEWLINE) | (opening == 0)
+    last = len(symbols) - 1
+    after = symbols[np.minimum(closing + 1, last)]
+    regular[1::2] = (after == _COMMA) | (after == _NEWLINE) | (after == _RETURN)
+    if final and len(closing) and closing[-1] == last:
+        regular[2 * len(closing) - 1] = True
+    # A closing quote with an opening one right behind it stands for a quote in the field.
+    doubled = np.flatnonzero(opening[1:] == closing[: len(opening) - 1] + 1)
+    regular[2 * doubled + 1] = True
+    regular[2 * doubled + 2] = True
+    return regular

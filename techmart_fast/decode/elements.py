@@ -20,8 +20,18 @@ View = bytes | bytearray
 
 LOOK_BEHIND_BYTES = 64
 
+_BLANK = rb"[ \t\r\n]*+"
+_VALUE = rb"(?:" + STRING + rb"|[-+.\w]++)"
+# Both stop at the first thing that JSON does not allow, so that damage is noticed where it is and
+# not after a long search for a bracket.
 _FLAT_OBJECT = re.compile(
-    rb'\{[^{}\[\]"]*+(?:' + STRING + rb'[^{}\[\]"]*+)*+\}',
+    rb"\{%(_)s(?:%(string)s%(_)s:%(_)s%(value)s%(_)s,?+%(_)s)*+\}"
+    % {b"_": _BLANK, b"string": STRING, b"value": _VALUE},
+    re.DOTALL,
+)
+_UP_TO_BRACKET = re.compile(
+    rb"%(_)s(?:,%(_)s)?+(?:%(value)s%(_)s(?:[:,]%(_)s|(?=[\]}])))*+"
+    % {b"_": _BLANK, b"value": _VALUE},
     re.DOTALL,
 )
 _STRING = re.compile(STRING, re.DOTALL)
@@ -92,11 +102,9 @@ class ElementGrammar:
         Looks at most `longest` bytes far.
         """
         limit = min(stop, start + self.longest + 1)
-        behind = self._element_behind(view, start, stop, limit, open_end=open_end)
-        record = self.next_record(
-            view, start + 1, behind or limit, stop, since=start, open_end=open_end
-        )
-        return record or behind
+        record = self.next_record(view, start + 1, limit, stop, since=start, open_end=open_end)
+        behind = self._element_behind(view, start, record or limit, stop, open_end=open_end)
+        return behind or record
 
     def next_record(
         self, view: View, start: int, limit: int, stop: int, *, since: int, open_end: bool
@@ -122,11 +130,11 @@ class ElementGrammar:
         return 0
 
     def _element_behind(
-        self, view: View, start: int, stop: int, limit: int, *, open_end: bool
+        self, view: View, start: int, limit: int, stop: int, *, open_end: bool
     ) -> int:
-        """The next good element that lies behind balanced brackets, or 0."""
+        """The next good element before `limit` that lies behind balanced brackets, or 0."""
         place = start
-        while end := self._balanced_end(view, place, stop):
+        while end := _roughly_balanced_end(view, place, limit):
             followed = _is_followed(view, end, stop, open_end=open_end)
             place = separators_end(view, end, stop)
             if place >= limit:
@@ -136,27 +144,56 @@ class ElementGrammar:
         return 0
 
     def _balanced_end(self, view: View, start: int, stop: int) -> int:
-        """End of what begins at `start`, by quotes and brackets alone; 0 if it has none."""
+        """End of what may be a JSON value at `start`; 0 if it is none or too long."""
         stop = min(stop, start + self.longest)
         match view[start : start + 1]:
             case b"{" | b"[":
                 flat = _FLAT_OBJECT.match(view, start, stop)
                 return flat.end() if flat else _closing_bracket(view, start, stop)
-            case b'"':
-                found = _STRING.match(view, start, stop)
             case _:
-                found = _SCALAR.match(view, start, stop)
-        return found.end() if found else 0
+                return _roughly_balanced_end(view, start, stop)
 
 
 def _closing_bracket(view: View, start: int, stop: int) -> int:
+    """End of the nested value at `start`, or 0 where it stops to look like JSON."""
+    awaited = bytearray()
+    place = start
+    while (run := _UP_TO_BRACKET.match(view, place, stop)) and run.end() < stop:
+        place = run.end() + 1
+        match bytes(view[place - 1 : place]):
+            case (b"{" | b"[") as bracket:
+                if awaited.endswith(b"}") and not _may_be_member(view, *run.span()):
+                    return 0
+                if len(awaited) == MAX_DEPTH:
+                    return 0
+                awaited += b"}" if bracket == b"{" else b"]"
+            case bracket:
+                if not bracket or not awaited.endswith(bracket):
+                    return 0
+                awaited.pop()
+                if not awaited:
+                    return place
+    return 0
+
+
+def _may_be_member(view: View, start: int, stop: int) -> bool:
+    """Whether a bracket at `stop` has a colon before it, as it must in an object."""
+    before = _before(view, start, stop)
+    # All blank: the colon is out of sight.
+    return not before or before.endswith(b":")
+
+
+def _roughly_balanced_end(view: View, start: int, stop: int) -> int:
+    """End of what begins at `start`, by quotes and brackets alone; 0 if it has none."""
+    symbol = view[start : start + 1]
+    if symbol not in (b"{", b"["):
+        found = (_STRING if symbol == b'"' else _SCALAR).match(view, start, stop)
+        return found.end() if found else 0
     depth = 0
     for token in _STRING_OR_BRACKET.finditer(view, start, stop):
         match token[0]:
             case b"{" | b"[":
                 depth += 1
-                if depth > MAX_DEPTH:
-                    return 0
             case b"}" | b"]":
                 depth -= 1
                 if not depth:
@@ -176,5 +213,8 @@ def _may_begin(view: View, place: int, start: int) -> bool:
 
     What follows another opening brace or a colon is inside an object.
     """
-    before = bytes(view[max(start, place - LOOK_BEHIND_BYTES) : place]).rstrip(b" \t\r\n")
-    return not before.endswith((b"{", b":"))
+    return not _before(view, start, place).endswith((b"{", b":"))
+
+
+def _before(view: View, start: int, place: int) -> bytes:
+    return bytes(view[max(start, place - LOOK_BEHIND_BYTES) : place]).rstrip(b" \t\r\n")

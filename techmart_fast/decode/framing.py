@@ -9,6 +9,8 @@ from techmart_fast.decode.window import Window
 OVERSIZED_PREFIX_BYTES = 4096
 """How much of a record that is over the limit is kept, as evidence."""
 
+_MOST_PATIENCE_BYTES = 64 << 10
+
 
 class Framing(Protocol):
     """Where records of one format begin and end. Positions are those of the window.
@@ -52,9 +54,9 @@ def cuts(
     Memory: about `block_bytes` twice (the cut and the view), plus a few `max_record_bytes`.
     """
     end = framing.preamble()
-    # After an attempt in vain the records of a stretch are stepped through one by one, so that
-    # the cost of attempts stays in proportion.
-    retry = end
+    # After an attempt in vain some records are stepped through one by one, and more of them the
+    # more attempts were in vain, so that the cost of attempts stays in proportion.
+    retry, patience = end, 1
     while True:
         room = block_bytes - end
         if room <= 0:
@@ -65,9 +67,10 @@ def cuts(
             limit = min(room, max_record_bytes)
             reached = framing.advance(end, limit)
             if reached > end:
-                end = reached
+                end, patience = reached, 1
                 continue
-            retry = end + limit // 16
+            retry = end + patience
+            patience = min(2 * patience, _MOST_PATIENCE_BYTES)
         if window.ensure(end + 1) == end:
             break
         stepped = framing.step(end)

@@ -1,8 +1,13 @@
 """Runs the stand-in: `python -m techmart_fast.standin --home DIR`."""
 
+import os
 import sys
 
 from techmart_fast.standin.process import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stderr.flush()
+    # Everything is closed. An orderly end of the interpreter only takes time: DuckDB's bindings
+    # complain at length about references of their own.
+    os._exit(code)

@@ -102,7 +102,7 @@ async def _serve(arguments: argparse.Namespace, storage: Storage) -> int:
         _write_record(record, port)
         stack.callback(record.unlink, missing_ok=True)
         lock = None if arguments.keep else arguments.users_lock
-        await _until_stopped(stop, lock)
+        await until_stopped(stop, lock)
         return 1 if jobs.is_broken else 0
 
 
@@ -123,7 +123,7 @@ def _write_record(path: Path, port: int) -> None:
     unfinished.replace(path)
 
 
-async def _until_stopped(stop: asyncio.Event, lock: Path | None) -> None:
+async def until_stopped(stop: asyncio.Event, lock: Path | None) -> None:
     """Wait for a signal, or until nobody holds the users' lock any more."""
     if lock is None:
         await stop.wait()

@@ -1,11 +1,13 @@
 """What every record of a batch counts as, and what becomes of its row; for both kinds of role."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
 
 import pytest
 
+from techmart_fast.errors import SinkError
 from techmart_fast.postgres import Lease, PostgresSink
 from techmart_fast.records import Feed
 from tests.postgres.places import Connection
@@ -197,7 +199,7 @@ async def test_users_and_products_count_like_transactions(
         def version(at: int, feed: Feed = feed, key: str = f"x{number}", **fields: object) -> Row:
             return record(feed, key, at=at, **fields)
 
-        with subtests.test(feed, **change):
+        with subtests.test(feed.value, **change):
             versions = [version(1), version(2, **change), version(3)]
             first = await sink.write(0, batch(lease, feed, versions))
             again = await sink.write(0, batch(lease, feed, [version(4), version(0, **change)]))
@@ -210,6 +212,23 @@ async def test_users_and_products_count_like_transactions(
 
 async def test_which_way_is_in_use_is_told(sink: PostgresSink, plain_role: bool) -> None:
     assert sink.referential_integrity == ("triggers" if plain_role else "set-based")
+
+
+async def test_only_the_set_based_way_skips_the_triggers_of_each_row(
+    sink: PostgresSink, lease: Lease, other: Connection, plain_role: bool
+) -> None:
+    await other.execute(
+        """
+        CREATE OR REPLACE FUNCTION fired() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'fired'; END $$;
+        CREATE TRIGGER fired AFTER INSERT ON users FOR EACH ROW EXECUTE FUNCTION fired();
+        """
+    )
+    try:
+        with pytest.raises(SinkError, match="fired") if plain_role else nullcontext():
+            await sink.write(0, batch(lease, Feed.USERS, [user("u1")]))
+    finally:
+        await other.execute("DROP TRIGGER fired ON users")
 
 
 async def test_only_loaded_records_count_as_flagged(sink: PostgresSink, shop: Lease) -> None:

@@ -111,6 +111,18 @@ async def test_a_release_corrects_a_stored_row_and_names_its_old_date(
     assert audited == "later"
 
 
+async def test_a_held_record_read_again_after_its_parent_came_needs_no_release(
+    sink: PostgresSink, lease: Lease
+) -> None:
+    record = sale("a", at=1, product_id=None)
+    await sink.write(0, batch(lease, Feed.TRANSACTIONS, [record]))
+    await sink.write(0, batch(lease, Feed.USERS, [user("u1")]))
+    again = await sink.write(0, batch(lease, Feed.TRANSACTIONS, [record]))
+    assert (again.counts.duplicate, again.accepted, again.superseded) == (1, 1, 1)
+    assert await released(sink, lease, SpoolRecorder()) == []
+    assert (await sink.status()).transactions == 1
+
+
 async def test_a_release_that_fails_releases_nothing(sink: PostgresSink, lease: Lease) -> None:
     await sink.write(0, batch(lease, Feed.TRANSACTIONS, [sale("a", at=1, product_id=None)]))
     await sink.write(0, batch(lease, Feed.USERS, [user("u1")]))

@@ -1,8 +1,8 @@
 """Google's reference implementation of the SQL dialect (zetasql), and what it says of expressions.
 
-`reference.jsonl` holds, line by line, an expression and what the reference makes of it: its type and
-its value as JSON text, or that it refuses. `python -m tests.standin.oracle` evaluates every line
-again and writes the file anew; a new line needs nothing but `{"sql": "…"}`.
+`reference.jsonl` holds, line by line, an expression and what the reference makes of it: its type
+and its value as JSON text, or that it refuses. `python -m tests.standin.oracle` evaluates every
+line again and writes the file anew; a new line needs nothing but `{"sql": "…"}`.
 """
 
 import contextlib

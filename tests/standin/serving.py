@@ -1,10 +1,15 @@
 """The stand-in in this process: its real server on a real port, in a thread of its own."""
 
 import asyncio
+import http.client
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from google.auth.credentials import AnonymousCredentials
@@ -59,6 +64,44 @@ def serving(home: Path, *, with_faults: bool = False) -> Iterator[str]:
             loop.call_soon_threadsafe(end.set)
         thread.join(START_SECONDS)
         assert not thread.is_alive()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A plain HTTP answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def reason(self) -> str:
+        """The service's word for what is wrong."""
+        return str(self.json()["error"]["errors"][0]["reason"])
+
+
+def request(
+    address: str,
+    path: str = "/",
+    body: bytes | None = None,
+    *,
+    method: str | None = None,
+    **headers: str,
+) -> Answer:
+    """Send one request without the client; header names have `_` for `-`."""
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=10)
+    try:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(
+            method or ("GET" if body is None else "POST"), path.removeprefix(address), body, named
+        )
+        answer = connection.getresponse()
+        return Answer(answer.status, dict(answer.headers), answer.read())
+    finally:
+        connection.close()
 
 
 @contextmanager

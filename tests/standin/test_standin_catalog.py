@@ -144,8 +144,8 @@ def test_a_new_nullable_column_appears_in_old_rows_as_null(shop: Shop) -> None:
     assert shop.rows("SELECT * FROM t") == [(1, None, None, None, [])]
     table = shop.client.get_table(table.reference)
     assert table.schema[1].description == "new"
+    table.schema = [*table.schema, Field("f", "INT64", "REQUIRED")]
     with pytest.raises(BadRequest, match="required fields"):
-        table.schema = [*table.schema, Field("f", "INT64", "REQUIRED")]
         shop.client.update_table(table, ["schema"])
 
 

@@ -110,7 +110,8 @@ def test_merge_updates_inserts_and_deletes(stocked: Shop) -> None:
 def test_merge_takes_the_first_clause_that_applies(stocked: Shop) -> None:
     done(
         stocked,
-        f"{MERGE} WHEN MATCHED AND S.amount < 0 THEN DELETE WHEN MATCHED THEN UPDATE SET amount = 7",
+        f"""{MERGE} WHEN MATCHED AND S.amount < 0 THEN DELETE
+            WHEN MATCHED THEN UPDATE SET amount = 7""",
     )
     assert amounts(stocked)[3] == Decimal(7)
 
@@ -129,7 +130,7 @@ def test_a_merge_that_matches_a_row_twice_is_refused(stocked: Shop) -> None:
 
 
 def test_on_false_replaces_what_a_condition_names(stocked: Shop) -> None:
-    """https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax#merge_examples"""
+    # https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax#merge_examples
     done(
         stocked,
         """MERGE t USING s ON FALSE
@@ -171,7 +172,7 @@ def test_a_transaction_is_all_or_nothing(stocked: Shop) -> None:
 
 
 def test_a_required_partition_filter_is_required(stocked: Shop) -> None:
-    """https://cloud.google.com/bigquery/docs/querying-partitioned-tables#require_a_partition_filter"""
+    # https://cloud.google.com/bigquery/docs/querying-partitioned-tables#require_a_partition_filter
     stocked.query("ALTER TABLE t SET OPTIONS (require_partition_filter = TRUE)")
     stocked.query(f"CREATE VIEW v AS SELECT id, day AS d FROM {stocked.dataset}.t WHERE id > 0")
     refused = "without a filter over column\\(s\\) 'day'"

@@ -1,16 +1,15 @@
 """Faults that tests ask for: the seam is there, and only when it is switched on."""
 
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from google.api_core.exceptions import Forbidden, ServiceUnavailable
 
 from tests.standin.conftest import Shop
-from tests.standin.serving import serving
+from tests.standin.serving import request, serving
 
 Ask = Callable[..., None]
 
@@ -21,10 +20,8 @@ def ask(standin_address: str) -> Iterator[Ask]:
 
     def post(*faults: dict[str, object]) -> None:
         data = json.dumps(faults).encode()
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(f"{standin_address}/standin/faults", data, headers)
-        with urllib.request.urlopen(request, timeout=10):
-            pass
+        answer = request(standin_address, "/standin/faults", data, Content_Type="application/json")
+        assert answer.status == 200
 
     yield post
     post()
@@ -46,19 +43,15 @@ def test_a_fault_may_have_another_status(shop: Shop, ask: Ask) -> None:
 
 def test_a_connection_can_drop_before_or_after_the_work(shop: Shop, ask: Ask) -> None:
     ask({"method": "POST", "path": "/jobs$", "drop": "before"})
-    with pytest.raises(ConnectionError):
+    with pytest.raises(requests.exceptions.ConnectionError):
         shop.job("SELECT 1", job_id=f"{shop.dataset}_before")
     shop.query("SELECT 1", job_id=f"{shop.dataset}_before")
     ask({"method": "POST", "path": "/jobs$", "drop": "after"})
-    with pytest.raises(ConnectionError):
+    with pytest.raises(requests.exceptions.ConnectionError):
         shop.job("SELECT 7 AS x", job_id=f"{shop.dataset}_after")
     assert [row.x for row in shop.client.get_job(f"{shop.dataset}_after").result()] == [7]
 
 
 def test_faults_need_the_switch(new_home: Callable[[], Path]) -> None:
     with serving(new_home()) as address:
-        request = urllib.request.Request(f"{address}/standin/faults", b"[]")
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(request, timeout=10)
-        with refused.value as answer:
-            assert answer.code == 404
+        assert request(address, "/standin/faults", b"[]").status == 404

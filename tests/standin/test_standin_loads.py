@@ -18,12 +18,13 @@ from tests.standin.conftest import Shop, parquet
 Field = bigquery.SchemaField
 DAY = dt.date(2024, 1, 31)
 INSTANT = dt.datetime(2024, 2, 29, 23, 59, 59, 123456, tzinfo=dt.UTC)
+MUCH = Decimal("12345678901234567890123456789.123456789")
 ROWS = pa.table(
     {
         "text": ["a", None],
         "whole": pa.array([1, None], pa.int64()),
         "real": pa.array([1.5, None], pa.float64()),
-        "money": pa.array([Decimal("12345678901234567890123456789.123456789"), None], pa.decimal128(38, 9)),
+        "money": pa.array([MUCH, None], pa.decimal128(38, 9)),
         "wide": pa.array([Decimal("0.0000000001"), None], pa.decimal128(28, 10)),
         "flag": [True, None],
         "day": pa.array([DAY, None], pa.date32()),
@@ -35,7 +36,8 @@ ROWS = pa.table(
             pa.list_(pa.struct([("sku", pa.string()), ("price", pa.decimal128(10, 2))])),
         ),
         "place": pa.array(
-            [{"city": "Oslo", "zip": 1}, None], pa.struct([("city", pa.string()), ("zip", pa.int64())])
+            [{"city": "Oslo", "zip": 1}, None],
+            pa.struct([("city", pa.string()), ("zip", pa.int64())]),
         ),
     }
 )  # fmt: skip
@@ -62,7 +64,7 @@ def test_every_type_comes_back_as_it_was_loaded(shop: Shop) -> None:
     assert kinds["items"] == ("RECORD", "REPEATED")
     first, second = shop.client.list_rows(shop.table("t"))
     assert first.values() == (
-        "a", 1, 1.5, Decimal("12345678901234567890123456789.123456789"), Decimal("0.0000000001"),
+        "a", 1, 1.5, MUCH, Decimal("0.0000000001"),
         True, DAY, INSTANT, b"\x00\xff", ["x", "y"], [{"sku": "s", "price": Decimal("1.1")}],
         {"city": "Oslo", "zip": 1},
     )  # fmt: skip

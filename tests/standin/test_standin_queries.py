@@ -4,8 +4,6 @@ https://cloud.google.com/bigquery/docs/reference/rest/v2/jobs/getQueryResults
 """
 
 import datetime as dt
-import json
-import urllib.request
 from decimal import Decimal
 
 import pytest
@@ -13,7 +11,7 @@ from google.api_core.exceptions import BadRequest, MethodNotImplemented, NotFoun
 from google.cloud import bigquery
 
 from tests.standin.conftest import Shop
-from tests.standin.serving import PROJECT
+from tests.standin.serving import PROJECT, request
 
 Scalar, Array = bigquery.ScalarQueryParameter, bigquery.ArrayQueryParameter
 DAY = dt.date(2024, 1, 31)
@@ -23,13 +21,13 @@ def test_every_type_is_encoded_as_the_client_reads_it(shop: Shop) -> None:
     ((*values,),) = shop.rows(
         """SELECT 'a"\\n\\u00e9', 9223372036854775807, 0.1, CAST('NaN' AS FLOAT64),
              NUMERIC '-99999999999999999999999999999.999999999', TRUE, DATE '2024-01-31',
-             TIMESTAMP '1969-12-31 23:59:59.999999+00', b'abc', [1, 2], [STRUCT('x' AS a, [3] AS b)],
-             STRUCT(1 AS a, STRUCT(NULL AS c) AS b), NULL, ARRAY<STRING>[]"""
+             TIMESTAMP '1969-12-31 23:59:59.999999+00', b'abc', [1, 2],
+             [STRUCT('x' AS a, [3] AS b)], STRUCT(1 AS a, STRUCT(NULL AS c) AS b), NULL, ARRAY<STRING>[]"""
     )
     assert str(values.pop(3)) == "nan"
     assert values == [
-        'a"\né', 9223372036854775807, 0.1, Decimal("-99999999999999999999999999999.999999999"), True,
-        DAY, dt.datetime(1969, 12, 31, 23, 59, 59, 999999, dt.UTC), b"abc", [1, 2],
+        'a"\né', 9223372036854775807, 0.1, Decimal("-99999999999999999999999999999.999999999"),
+        True, DAY, dt.datetime(1969, 12, 31, 23, 59, 59, 999999, dt.UTC), b"abc", [1, 2],
         [{"a": "x", "b": [3]}], {"a": 1, "b": {"c": None}}, None, [],
     ]  # fmt: skip
 
@@ -42,8 +40,7 @@ def test_timestamps_are_seconds_unless_asked_for_in_microseconds(
     path = f"/bigquery/v2/projects/{PROJECT}/queries/{job.job_id}"
 
     def value(options: str) -> str:
-        with urllib.request.urlopen(f"{standin_address}{path}{options}", timeout=10) as answer:
-            return json.load(answer)["rows"][0]["f"][0]["v"]
+        return str(request(standin_address, path + options).json()["rows"][0]["f"][0]["v"])
 
     assert value("") == "1704067200.123456"
     assert value("?formatOptions.useInt64Timestamp=true") == "1704067200123456"
@@ -113,8 +110,10 @@ def test_results_come_in_pages_of_the_size_that_is_asked_for(shop: Shop) -> None
     result = job.result(page_size=10)
     assert [page.num_items for page in result.pages] == [10, 10, 5]
     assert result.total_rows == 25
-    assert [row.x for row in job.result(start_index=20)] == [21, 22, 23, 24, 25]
-    assert [row.x for row in job.result(max_results=3)] == [1, 2, 3]
+    # A client's job keeps the page that it has read first.
+    again = [shop.client.get_job(job.job_id) for _ in range(2)]
+    assert [row.x for row in again[0].result(start_index=20)] == [21, 22, 23, 24, 25]
+    assert [row.x for row in again[1].result(max_results=3)] == [1, 2, 3]
 
 
 def test_a_page_holds_ten_megabytes_at_most(shop: Shop) -> None:
@@ -159,7 +158,7 @@ def test_a_result_is_written_into_a_destination(shop: Shop) -> None:
 
 
 def test_nulls_come_first_ascending_and_last_descending(shop: Shop) -> None:
-    """https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#order_by_clause"""
+    # https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#order_by_clause
     source = "FROM UNNEST([2, NULL, 1]) AS x ORDER BY x"
     assert shop.rows(f"SELECT x {source}") == [(None,), (1,), (2,)]
     assert shop.rows(f"SELECT x {source} DESC") == [(2,), (1,), (None,)]

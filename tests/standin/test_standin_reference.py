@@ -64,14 +64,12 @@ def equal(found: object, expected: object) -> bool:
         return list(found) == [name.lower() for name in expected] and all(
             map(equal, found.values(), expected.values())
         )
-    if isinstance(found, bool) or found is None:
-        return found is expected
     if isinstance(found, float):
         # The reference writes 17 digits; both must read as the same number (or not be one).
         return str(float(str(expected))) == str(found)
-    if isinstance(found, int | Decimal):
+    if isinstance(found, int | Decimal) and not isinstance(found, bool):
         return not isinstance(expected, bool) and found == Decimal(str(expected))
-    return found == expected
+    return type(found) is type(expected) and found == expected
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group[0].sql[:30])

@@ -3,42 +3,18 @@
 https://cloud.google.com/bigquery/docs/reference/api-uploads
 """
 
-import http.client
 import json
-from collections.abc import Callable
-from urllib.parse import urlsplit
 
 import pyarrow as pa
-import pytest
 from google.cloud import bigquery
 
 from tests.standin.conftest import Shop, parquet
-from tests.standin.serving import PROJECT
+from tests.standin.serving import PROJECT, Answer, request
 
 ROWS = pa.table({"id": pa.array(range(1000), pa.int64())})
-Send = Callable[..., tuple[int, dict[str, str], bytes]]
 
 
-@pytest.fixture
-def send(standin_address: str) -> Send:
-    """Sends one request; returns status, headers and body."""
-
-    def request(
-        method: str, target: str, body: bytes = b"", **headers: str
-    ) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection(urlsplit(standin_address).netloc, timeout=10)
-        path = target.removeprefix(standin_address)
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, path, body, named)
-        answer = connection.getresponse()
-        result = answer.status, dict(answer.headers), answer.read()
-        connection.close()
-        return result
-
-    return request
-
-
-def begun(send: Send, shop: Shop, job_id: str) -> str:
+def begun(address: str, shop: Shop, job_id: str) -> str:
     """The address of a new resumable upload into the table `t`."""
     table = {"projectId": PROJECT, "datasetId": shop.dataset, "tableId": "t"}
     job = {
@@ -46,31 +22,34 @@ def begun(send: Send, shop: Shop, job_id: str) -> str:
         "configuration": {"load": {"destinationTable": table, "sourceFormat": "PARQUET"}},
     }
     path = f"/upload/bigquery/v2/projects/{PROJECT}/jobs?uploadType=resumable"
-    status, headers, _ = send("POST", path, json.dumps(job).encode())
-    assert status == 200
-    return headers["Location"]
+    answer = request(address, path, json.dumps(job).encode())
+    assert answer.status == 200
+    return answer.headers["Location"]
 
 
-def test_an_upload_in_pieces_goes_on_where_it_was_interrupted(shop: Shop, send: Send) -> None:
+def test_an_upload_in_pieces_goes_on_where_it_was_interrupted(
+    shop: Shop, standin_address: str
+) -> None:
     data = parquet(ROWS).getvalue()
     size, half = len(data), len(data) // 2
-    address = begun(send, shop, f"{shop.dataset}_pieces")
-    assert send("PUT", address, Content_Range=f"bytes */{size}")[:2][0] == 308
-    status, headers, _ = send(
-        "PUT", address, data[:half], Content_Range=f"bytes 0-{half - 1}/{size}"
-    )
-    assert (status, headers["Range"]) == (308, f"bytes=0-{half - 1}")
+    job_id = f"{shop.dataset}_pieces"
+    place = begun(standin_address, shop, job_id)
+
+    def put(piece: bytes, span: str) -> Answer:
+        return request(
+            standin_address, place, piece, method="PUT", Content_Range=f"bytes {span}/{size}"
+        )
+
+    arrived = f"bytes=0-{half - 1}"
+    first = put(data[:half], f"0-{half - 1}")
+    assert (first.status, first.headers["Range"]) == (308, arrived)
     # The client asks how far it is, and sends a piece again that has arrived already.
-    assert (
-        send("PUT", address, Content_Range=f"bytes */{size}")[1]["Range"] == f"bytes=0-{half - 1}"
-    )
-    again = send("PUT", address, data[:half], Content_Range=f"bytes 0-{half - 1}/{size}")
-    assert (again[0], again[1]["Range"]) == (308, f"bytes=0-{half - 1}")
-    status, _, body = send(
-        "PUT", address, data[half:], Content_Range=f"bytes {half}-{size - 1}/{size}"
-    )
-    assert (status, json.loads(body)["jobReference"]["jobId"]) == (200, f"{shop.dataset}_pieces")
-    assert shop.client.get_job(f"{shop.dataset}_pieces").result().output_rows == 1000
+    assert put(b"", "*").headers["Range"] == arrived
+    again = put(data[:half], f"0-{half - 1}")
+    assert (again.status, again.headers["Range"]) == (308, arrived)
+    last = put(data[half:], f"{half}-{size - 1}")
+    assert (last.status, last.json()["jobReference"]["jobId"]) == (200, job_id)
+    assert shop.client.get_job(job_id).result().output_rows == 1000
 
 
 def test_the_client_uploads_large_files_in_pieces(shop: Shop) -> None:
@@ -80,14 +59,20 @@ def test_the_client_uploads_large_files_in_pieces(shop: Shop) -> None:
     assert job.result().output_rows == 30_000
 
 
-def test_an_upload_that_nobody_began_is_not_found(send: Send) -> None:
+def test_an_upload_that_nobody_began_is_not_found(standin_address: str) -> None:
     path = f"/upload/bigquery/v2/projects/{PROJECT}/jobs?uploadType=resumable&upload_id=x"
-    status, _, body = send("PUT", path, b"x", Content_Range="bytes 0-0/1")
-    assert (status, json.loads(body)["error"]["errors"][0]["reason"]) == (404, "notFound")
+    answer = request(standin_address, path, b"x", method="PUT", Content_Range="bytes 0-0/1")
+    assert (answer.status, answer.reason) == (404, "notFound")
 
 
-def test_the_ninth_byte_is_not_taken_before_the_first(shop: Shop, send: Send) -> None:
-    address = begun(send, shop, f"{shop.dataset}_gap")
-    status, headers, _ = send("PUT", address, b"xx", Content_Range="bytes 8-9/10")
-    assert status == 308
-    assert "Range" not in headers
+def test_the_ninth_byte_is_not_taken_before_the_first(shop: Shop, standin_address: str) -> None:
+    place = begun(standin_address, shop, f"{shop.dataset}_gap")
+    answer = request(standin_address, place, b"xx", method="PUT", Content_Range="bytes 8-9/10")
+    assert answer.status == 308
+    assert "Range" not in answer.headers
+
+
+def test_a_range_that_makes_no_sense_is_invalid(shop: Shop, standin_address: str) -> None:
+    place = begun(standin_address, shop, f"{shop.dataset}_range")
+    answer = request(standin_address, place, b"xx", method="PUT", Content_Range="bytes x")
+    assert (answer.status, answer.reason) == (400, "invalid")

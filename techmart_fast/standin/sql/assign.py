@@ -70,6 +70,31 @@ def _is_within(kind: exp.DataType | None, column: Field) -> bool:
     return scale <= places and precision - scale <= most - places
 
 
+def check_columns(table: Table, columns: Sequence[Field], width: int) -> None:
+    """Refuse rows of a width that do not fit some columns of a table.
+
+    Raises:
+        ServiceError: `invalidQuery`, the width differs, a column is named twice, or a required one
+            not at all.
+    """
+    if width != len(columns):
+        raise invalid_query(
+            f"Inserted row has wrong column count; Has {width}, expected {len(columns)}"
+        )
+    given = {one.name.lower() for one in columns}
+    if len(given) != len(columns):
+        raise invalid_query("A column is named twice in the INSERT column list.")
+    for one in table.schema:
+        if one.mode == "REQUIRED" and one.name.lower() not in given:
+            raise invalid_query(f"Required column {one.name} is not given a value")
+
+
+def absent_arrays(table: Table, columns: Sequence[Field]) -> list[Field]:
+    """The array columns that an INSERT does not name: they are empty, not null."""
+    given = {one.name.lower() for one in columns}
+    return [one for one in table.schema if one.mode == "REPEATED" and one.name.lower() not in given]
+
+
 def insert_rows(
     work: Work,
     table: Table,
@@ -82,19 +107,8 @@ def insert_rows(
     Raises:
         ServiceError: `invalidQuery`, columns and values do not fit.
     """
-    width = len(query.names)
-    if width != len(columns):
-        raise invalid_query(
-            f"Inserted row has wrong column count; Has {width}, expected {len(columns)}"
-        )
-    given = {one.name.lower() for one in columns}
-    if len(given) != len(columns):
-        raise invalid_query("A column is named twice in the INSERT column list.")
-    absent = [one for one in table.schema if one.name.lower() not in given]
-    for one in absent:
-        if one.mode == "REQUIRED":
-            raise invalid_query(f"Required column {one.name} is not given a value")
-    arrays = [one for one in absent if one.mode == "REPEATED"]
+    check_columns(table, columns, len(query.names))
+    arrays = absent_arrays(table, columns)
     names = ", ".join(quoted(one.name) for one in (*columns, *arrays))
     source = _assigned_query(query, columns)
     if arrays:

@@ -10,7 +10,7 @@ from techmart_fast.standin.clock import now_ms
 from techmart_fast.standin.failure import invalid_query, not_implemented
 from techmart_fast.standin.resources import Table
 from techmart_fast.standin.sql.analyse import analyse_query, duckdb_sql
-from techmart_fast.standin.sql.assign import assigned, insert_rows
+from techmart_fast.standin.sql.assign import absent_arrays, assigned, check_columns, insert_rows
 from techmart_fast.standin.sql.context import Context, Done, finished, finished_dml
 from techmart_fast.standin.sql.scope import charge_dml, scoped
 from techmart_fast.standin.work import physical
@@ -45,7 +45,7 @@ def insert(node: exp.Insert, context: Context) -> Done:
     )
     query = node.expression
     if isinstance(query, exp.Values):
-        query = _values(query)
+        return _insert_values(query, table, columns, context)
     if not isinstance(query, exp.Query):
         raise not_implemented(f"this INSERT: {node.sql(dialect='bigquery')[:80]}")
     analysed = analyse_query(query, context.names, context.parameters)
@@ -58,22 +58,37 @@ def insert(node: exp.Insert, context: Context) -> Done:
     return finished_dml(context, "INSERT", inserted=rows)
 
 
-def _values(values: exp.Values) -> exp.Query:
-    """The rows of VALUES as a query."""
-    width = len(values.expressions[0].expressions)
-    selects = []
+def _insert_values(
+    values: exp.Values, table: Table, columns: list[Field], context: Context
+) -> Done:
+    """INSERT … VALUES: every value is coerced to its column by itself."""
+    cells: list[exp.Expr] = []
     for row in values.expressions:
-        cells = row.expressions if isinstance(row, exp.Tuple) else [row]
-        if len(cells) != width:
-            raise invalid_query("Inserted rows have different numbers of columns.")
-        if any(isinstance(one, exp.Var) and one.name.upper() == "DEFAULT" for one in cells):
+        given = row.expressions if isinstance(row, exp.Tuple) else [row]
+        check_columns(table, columns, len(given))
+        if any(isinstance(one, exp.Var) and one.name.upper() == "DEFAULT" for one in given):
             raise not_implemented("DEFAULT in VALUES")
-        named = [exp.alias_(one.copy(), f"c{place}") for place, one in enumerate(cells)]
-        selects.append(exp.Select(expressions=named))
-    query: exp.Query = selects[0]
-    for one in selects[1:]:
-        query = exp.Union(this=query, expression=one, distinct=False)
-    return query
+        cells += given
+    named = [exp.alias_(one.copy(), f"c{place}") for place, one in enumerate(cells)]
+    analysed = analyse_query(exp.Select(expressions=named), context.names, context.parameters)
+    context.charge(analysed)
+    if context.dry:
+        return finished_dml(context, "INSERT")
+    absent = absent_arrays(table, columns)
+    width = len(columns)
+    texts = [
+        duckdb_sql(assigned(one.unalias(), columns[place % width]))
+        for place, one in enumerate(analysed.tree.selects)
+    ]
+    rows = [
+        f"({', '.join(texts[at : at + width] + ['[]'] * len(absent))})"
+        for at in range(0, len(texts), width)
+    ]
+    names = ", ".join(quoted(one.name) for one in (*columns, *absent))
+    sql = f"INSERT INTO {physical(table.ref)} ({names}) VALUES {', '.join(rows)}"
+    return finished_dml(
+        context, "INSERT", inserted=run_dml(context, table, sql, context.used(analysed))
+    )
 
 
 def _condition(node: exp.Expr, statement: str) -> exp.Expr:

@@ -37,10 +37,9 @@ def merge(node: exp.Merge, context: Context) -> Done:
     table = context.names.target(node.this)
     source = node.args["using"]
     expressions: list[exp.Expr] = []
-    row_source = _row_names(source, context) if _has_insert_row(node) else ()
-    arms = [
-        _arm(one, table, source, row_source, expressions) for one in node.args["whens"].expressions
-    ]
+    row = _row_names(source, context) if _has_insert_row(node) else ()
+    aliases = (node.this.alias_or_name, source.alias_or_name)
+    arms = [_arm(one, table, aliases, row, expressions) for one in node.args["whens"].expressions]
     scope = scoped(context, node.this, source=source, where=node.args["on"], values=expressions)
     charge_dml(context, scope, table)
     if context.dry:
@@ -112,17 +111,21 @@ def _row_names(source: exp.Expr, context: Context) -> tuple[str, ...]:
 def _arm(
     node: exp.When,
     table: Table,
-    source: exp.Expr,
+    aliases: tuple[str, str],
     row: tuple[str, ...],
     expressions: list[exp.Expr],
 ) -> _Arm:
+    """A WHEN clause; `aliases` are those of target and source, `row` the source's columns."""
+    matched, by_source = bool(node.args.get("matched")), bool(node.args.get("source"))
+    # Where a row is on one side only, names without a table can mean that side only.
+    side = "" if matched else aliases[0] if by_source else aliases[1]
+
     def place(expression: exp.Expr) -> int:
-        expressions.append(expression)
+        expressions.append(_on_side(expression, side) if side else expression)
         return len(expressions) - 1
 
     condition = node.args.get("condition")
     at = place(condition) if condition is not None else None
-    matched, by_source = bool(node.args.get("matched")), bool(node.args.get("source"))
     then = node.args["then"]
     if isinstance(then, exp.Update):
         assignments = then.expressions
@@ -133,8 +136,17 @@ def _arm(
         return _Arm(matched, by_source, at, "DELETE", (), ())
     if not isinstance(then, exp.Insert):
         raise not_implemented(f"this WHEN clause: {node.sql(dialect='bigquery')}")
-    columns, given = _insertion(then, table, source, row)
+    columns, given = _insertion(then, table, aliases[1], row)
     return _Arm(matched, by_source, at, "INSERT", columns, tuple(place(one) for one in given))
+
+
+def _on_side(expression: exp.Expr, alias: str) -> exp.Expr:
+    """An expression whose names without a table mean this one (those in subqueries do not)."""
+    result = expression.copy()
+    for column in result.find_all(exp.Column):
+        if not column.table and column.find_ancestor(exp.Query) is None:
+            column.set("table", exp.to_identifier(alias))
+    return result
 
 
 def _bare(column: exp.Expr) -> exp.Expr:
@@ -144,10 +156,10 @@ def _bare(column: exp.Expr) -> exp.Expr:
 
 
 def _insertion(
-    then: exp.Insert, table: Table, source: exp.Expr, row: tuple[str, ...]
+    then: exp.Insert, table: Table, source: str, row: tuple[str, ...]
 ) -> tuple[tuple[Field, ...], list[exp.Expr]]:
     if _is_row(then):
-        given: list[exp.Expr] = [exp.column(name, table=source.alias_or_name) for name in row]
+        given: list[exp.Expr] = [exp.column(name, table=source) for name in row]
         columns = table.schema
     else:
         columns = (
