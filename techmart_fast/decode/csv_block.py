@@ -1,6 +1,6 @@
 """Decodes a block of CSV: natively where its quoting is regular, record by record elsewhere."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,8 @@ from techmart_fast.sources.header import column_places, read_header
 
 _SLICE_BYTES = 2 << 20
 _LEAST_REACH_BYTES = 64 << 10
+# Below this a call of Arrow's reader costs more than the exact path.
+_LEAST_RUN_BYTES = 32 << 10
 # What goes at most through the exact path before the fast one is tried again.
 _MOST_PATIENCE_BYTES = 64 << 10
 _BLOCK_MARGIN_BYTES = 64
@@ -48,7 +50,8 @@ def _decode(block: Block, contract: Contract, *, exact_only: bool) -> DecodedBat
     while start < len(data):
         stop = min(start + reach, len(data))
         run = None if exact_only else regular_run(data, start, stop, final=stop == len(data))
-        rows = decoder.parse(start, run) if run else None
+        worth_it = run and not (run.stopped and run.end - start < _LEAST_RUN_BYTES)
+        rows = decoder.parse(start, run) if run and worth_it else None
         if run and rows:
             end, patience = run.end, 1
         elif run:
@@ -111,6 +114,7 @@ class _CsvDecoder:
         if table is None or table.num_rows + len(bad) != len(starts):
             return None
         lines = self._lines.at(start) + before
+        self._lines.go_on(end, len(run.newlines))
         good = np.ones(len(starts), dtype=np.bool_)
         for record in sorted(bad):
             good[record] = False
@@ -125,24 +129,28 @@ class _CsvDecoder:
 
     def parse_exactly(self, start: int, end: int) -> Rows:
         """The records in `[start, end)`, each by Python's csv module."""
-        values: dict[str, list[str | None]] = {name: [] for name in self._fields}
+        rows: list[list[str]] = []
         places: list[tuple[int, int, int]] = []
         for record in records_in(self._data, start, end):
             line = self._lines.at(record.start)
             fields = self._exact_fields(record, line)
-            if fields is None:
-                continue
-            for name in self._fields:
-                place = self._places.get(name)
-                values[name].append((fields[place] or None) if place is not None else None)
-            places.append((record.start, record.content_end - record.start, line))
+            if fields is not None:
+                rows.append(fields)
+                places.append((record.start, record.content_end - record.start, line))
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(self._header)
         where = np.array(places, dtype=np.int64).reshape(-1, 3)
         return Rows(
-            columns=[pa.array(column, pa.string()) for column in values.values()],
+            columns=[self._exact_column(columns, name, len(rows)) for name in self._fields],
             starts=where[:, 0],
             lengths=where[:, 1],
             lines=where[:, 2],
         )
+
+    def _exact_column(self, columns: Sequence[Sequence[str]], name: str, rows: int) -> pa.Array:
+        place = self._places.get(name)
+        if place is None:
+            return pa.nulls(rows, pa.string())
+        return pa.array([text or None for text in columns[place]], pa.string())
 
     def _exact_fields(self, record: CsvRecord, line: int) -> list[str] | None:
         raw = self._data[record.start : record.content_end]
@@ -154,10 +162,11 @@ class _CsvDecoder:
         if record.unterminated or len(fields) != len(self._header):
             self._reject("invalid_csv", raw, record.start, line)
             return None
-        for name, place in self._places.items():
-            if "\0" in fields[place]:
-                self._reject("nul_character", raw, record.start, line, name=name)
-                return None
+        if b"\0" in raw:
+            for name, place in self._places.items():
+                if "\0" in fields[place]:
+                    self._reject("nul_character", raw, record.start, line, name=name)
+                    return None
         return fields
 
     def _reject(
@@ -221,9 +230,13 @@ class _LineCounter:
         self._place = 0
 
     def at(self, place: int) -> int:
-        self._line += line_ends(self._data, self._place, place)
-        self._place = place
+        self.go_on(place, line_ends(self._data, self._place, place))
         return self._line
+
+    def go_on(self, place: int, lines: int) -> None:
+        """Go on to a place behind so many more lines."""
+        self._line += lines
+        self._place = place
 
 
 Places = np.ndarray[tuple[int], np.dtype[np.int64]]

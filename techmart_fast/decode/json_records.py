@@ -8,7 +8,6 @@ import pyarrow as pa
 from techmart_fast.decode.json_plan import JsonPlan
 from techmart_fast.decode.json_text import number_text, parse_json
 from techmart_fast.decode.rows import Rejections, Rows
-from techmart_fast.records import FIELDS
 
 _WHITE_SPACE = b" \t\r\n"
 # An id is looked for in the first part of a damaged record only.
@@ -24,7 +23,8 @@ class JsonRecords:
         self._plan = plan
         self._known = frozenset(plan.names.values())
         self._rejections = rejections
-        self._values: dict[str, list[str | None]] = {field: [] for field in plan.names}
+        self._fields = tuple(plan.names.items())
+        self._values: list[list[str | None]] = []
         self._places: list[tuple[int, int, int]] = []
         self.unknown_fields: dict[str, int] = {}
 
@@ -40,21 +40,15 @@ class JsonRecords:
             self._reject(parsed, raw, start, line, key=self._find_key(raw))
         elif not isinstance(parsed.value, dict):
             self._reject("not_an_object", raw, start, line)
-        elif fault := self._fault(parsed.value):
-            code, name = fault
-            key = parsed.value.get(self._plan.key)
-            known = key if isinstance(key, str) and key and "\0" not in key else None
-            self._reject(code, raw, start, line, key=known, name=name)
         else:
-            self._keep(parsed.value, raw)
-            self._places.append((start, len(raw), line))
-            self.note_unknown(parsed.value)
+            self._add_object(parsed.value, raw, start, line)
 
     def rows(self) -> Rows:
         """The records added so far that were not rejected."""
         places = np.array(self._places, dtype=np.int64).reshape(-1, 3)
+        columns = zip(*self._values, strict=True) if self._values else ([] for _ in self._fields)
         return Rows(
-            columns=[pa.array(self._values[name], pa.string()) for name in FIELDS[self._plan.feed]],
+            columns=[pa.array(column, pa.string()) for column in columns],
             starts=places[:, 0],
             lengths=places[:, 1],
             lines=places[:, 2],
@@ -70,27 +64,31 @@ class JsonRecords:
             ):
                 self.unknown_fields[name] = self.unknown_fields.get(name, 0) + 1
 
-    def _fault(self, record: Mapping[str, object]) -> tuple[str, str] | None:
-        numbers = self._plan.numbers
-        for field, name in self._plan.names.items():
+    def _add_object(self, record: Mapping[str, object], raw: bytes, start: int, line: int) -> None:
+        values: list[str | None] = []
+        for field, name in self._fields:
             value = record.get(name)
             if value is None or isinstance(value, str):
-                continue
+                values.append(value)
             # A bool is an int to Python, and no number to JSON.
-            if isinstance(value, bool) or field not in numbers or isinstance(value, dict | list):
-                return "wrong_type", field
-        for field, name in self._plan.names.items():
-            value = record.get(name)
-            if isinstance(value, str) and "\0" in value:
-                return "nul_character", field
-        return None
+            elif field in self._plan.numbers and type(value) in (int, float):
+                values.append(number_text(raw, name, self._plan.numbers[field]))
+            else:
+                self._reject("wrong_type", raw, start, line, key=self._key(record), name=field)
+                return
+        if b"\\u0000" in raw:
+            for (field, _), text in zip(self._fields, values, strict=True):
+                if text and "\0" in text:
+                    key = self._key(record)
+                    self._reject("nul_character", raw, start, line, key=key, name=field)
+                    return
+        self._values.append(values)
+        self._places.append((start, len(raw), line))
+        self.note_unknown(record)
 
-    def _keep(self, record: Mapping[str, object], raw: bytes) -> None:
-        for field, name in self._plan.names.items():
-            value = record.get(name)
-            if value is not None and not isinstance(value, str):
-                value = number_text(raw, name, self._plan.numbers[field])
-            self._values[field].append(value)
+    def _key(self, record: Mapping[str, object]) -> str | None:
+        key = record.get(self._plan.key)
+        return key if isinstance(key, str) and key and "\0" not in key else None
 
     def _reject(
         self,

@@ -214,6 +214,9 @@ class FeedLoad:
             rows, size = write.read, write.candidates.nbytes
             with self._meter.lap("postgres", rows=rows, size_bytes=size):
                 outcome = await self._sink.write(lane, write)
+            if outcome.skipped and write.rejected_file is not None:
+                # Its rejections are in the outbox or the warehouse since the batch was committed.
+                await asyncio.to_thread(write.rejected_file.path.unlink, missing_ok=True)
             self._count(share, outcome)
             self._committed()
             self._observer.progress(self._progress(write))

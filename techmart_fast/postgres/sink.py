@@ -53,8 +53,9 @@ class PostgresSink:
     (`transient` when the same call may succeed later), `SinkAccessError` for refused credentials,
     database or privilege, and `LeaseHeldError` once another run holds the lease.
 
-    Calls of different lanes may run at the same time; calls of one lane may not. Everything but
-    `write` and `release_held` shares the control connection and queues for it.
+    Calls of different lanes may run at the same time; calls of one lane may not. Releases and
+    deactivations share one connection of their own, and may not run at the same time. Everything
+    else shares the control connection and queues for it.
     """
 
     def __init__(

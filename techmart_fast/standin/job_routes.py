@@ -12,7 +12,6 @@ from techmart_fast.standin.clock import now_ms
 from techmart_fast.standin.failure import ServiceError, not_implemented
 from techmart_fast.standin.jobs import Job, Plan
 from techmart_fast.standin.query import QueryPlan, plan_query
-from techmart_fast.standin.refs import DatasetRef
 from techmart_fast.standin.results import PAGE_ROWS, Page, columns_of, encoded_page, first_row
 from techmart_fast.standin.service import (
     SERVICE,
@@ -58,20 +57,21 @@ def new_job(service: Service, project: str, body: Body) -> Job:
         location=str(reference.get("location") or _location(service, project, configuration)),
         configuration={**configuration, "jobType": kinds[0].upper()},
         created_ms=now_ms(),
+        is_placed=bool(reference.get("location")),
     )
 
 
 def _location(service: Service, project: str, configuration: Body) -> str:
-    """Where a job runs that does not say: where its (default) dataset is."""
+    """Where a job runs that does not say: where its dataset is, or all of them are."""
     for kind, key in (("query", "defaultDataset"), ("load", "destinationTable")):
         settings = configuration.get(kind)
         given = settings.get(key) if isinstance(settings, Mapping) else None
         if isinstance(given, Mapping):
-            ref = DatasetRef(str(given.get("projectId") or project), str(given.get("datasetId")))
-            found = service.storage.dataset_location(ref)
+            owner, name = str(given.get("projectId") or project), str(given.get("datasetId"))
+            found = service.storage.location_of(owner, name)
             if found is not None:
                 return found
-    return "US"
+    return service.storage.location_of(project, None) or "US"
 
 
 def _planned(service: Service, job: Job) -> QueryPlan:
@@ -81,7 +81,7 @@ def _planned(service: Service, job: Job) -> QueryPlan:
         job.configuration,
         job_id=job.job_id,
         project=job.project,
-        location=job.location if asked else None,
+        location=job.location if asked or job.is_placed else None,
         results=service.results,
     )
 

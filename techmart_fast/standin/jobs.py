@@ -26,7 +26,10 @@ class Outcome:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Job:
-    """A job. Only the event loop's thread changes it; `done` is set with the state DONE."""
+    """A job. Only the event loop's thread changes it; `done` is set with the state DONE.
+
+    `is_placed`: the client named the location.
+    """
 
     project: str
     job_id: str
@@ -41,6 +44,7 @@ class Job:
     done: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: threading.Event = field(default_factory=threading.Event)
     cursor: duckdb.DuckDBPyConnection | None = None
+    is_placed: bool = False
     at_end: list[Callable[[], None]] = field(default_factory=list)
 
     @property

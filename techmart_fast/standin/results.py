@@ -5,6 +5,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ PAGE_BYTES = 10 << 20
 """The service's limit for the rows of one response."""
 PAGE_ROWS = 50_000
 KEPT_SECONDS = 24 * 3600
+_EXPIRY_SECONDS = 3600
 _OPEN_RESULTS = 32
 
 
@@ -104,17 +106,25 @@ class ResultStore:
         self._folder = folder
         self._lock = threading.Lock()
         self._open: OrderedDict[str, pa.Table] = OrderedDict()
+        for unfinished in folder.glob("*.part"):
+            unfinished.unlink()
+        self._next_expiry = 0.0
         self.expire()
 
     def expire(self) -> None:
-        """Delete results that are older than a day, and pieces of unfinished ones."""
-        oldest = time.time() - KEPT_SECONDS
-        for path in self._folder.iterdir():
-            if path.suffix != ".arrow" or path.stat().st_mtime < oldest:
-                path.unlink(missing_ok=True)
+        """Delete results that are older than a day."""
+        now = time.time()
+        self._next_expiry = now + _EXPIRY_SECONDS
+        for path in self._folder.glob("*.arrow"):
+            # Another thread may have just replaced or deleted it.
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < now - KEPT_SECONDS:
+                    path.unlink()
 
     def write(self, job_id: str, batches: pa.RecordBatchReader) -> int:
         """Store a result; returns its rows."""
+        if time.time() > self._next_expiry:
+            self.expire()
         path = self._path(job_id)
         unfinished = path.with_suffix(".part")
         rows = 0

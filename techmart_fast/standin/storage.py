@@ -12,6 +12,7 @@ import duckdb
 import orjson
 
 from techmart_fast.standin.bqtypes import text_literal
+from techmart_fast.standin.clock import now_ms
 from techmart_fast.standin.exact import register_exact
 from techmart_fast.standin.parts import parts_query
 from techmart_fast.standin.refs import DatasetRef
@@ -20,10 +21,14 @@ from techmart_fast.standin.work import ATTACHED, OWN, Catalog, Work, physical
 
 _MACROS = Path(__file__).with_name("macros.sql")
 MIB = 1 << 20
+FORMAT = 1
+"""Version of what is in the file beside the users' tables."""
+JOB_HISTORY_MS = 180 * 24 * 3600 * 1000
+"""Jobs are known for six months, as with the service."""
 
 
 class HomeInUseError(Exception):
-    """The DuckDB file is open in another process, or can't be opened."""
+    """The DuckDB file is open in another process, is of another version, or is none."""
 
 
 class Storage:
@@ -67,14 +72,27 @@ class Storage:
             "disabled_compression_methods = 'dict_fsst,dictionary'",
         ):
             self._engine.execute(f"SET GLOBAL {setting}")
-        self._engine.execute(f"CREATE SCHEMA IF NOT EXISTS {OWN}")
-        self._engine.execute(
-            f"CREATE TABLE IF NOT EXISTS {OWN}.resources (kind VARCHAR, name VARCHAR, body VARCHAR)"
-        )
+        self._check_format()
         register_exact(self._engine)
         self._engine.execute(_MACROS.read_text(encoding="utf-8"))
         self._catalog = self._read_catalog()
         self._find_parts()
+
+    def _check_format(self) -> None:
+        """Make the stand-in's own table, or see that it is one of this version."""
+        engine = self._engine
+        engine.execute(f"CREATE SCHEMA IF NOT EXISTS {OWN}")
+        engine.execute(f"CREATE TABLE IF NOT EXISTS {OWN}.format (version INTEGER)")
+        (version,) = engine.execute(f"SELECT max(version) FROM {OWN}.format").fetchall()[0]
+        if version not in (None, FORMAT):
+            engine.close()
+            raise HomeInUseError(f"another version of the stand-in wrote it (format {version})")
+        if version is None:
+            engine.execute(f"INSERT INTO {OWN}.format VALUES ({FORMAT})")
+        columns = "kind VARCHAR, name VARCHAR, at_ms BIGINT, body VARCHAR"
+        engine.execute(f"CREATE TABLE IF NOT EXISTS {OWN}.resources ({columns})")
+        oldest = now_ms() - JOB_HISTORY_MS
+        engine.execute(f"DELETE FROM {OWN}.resources WHERE kind = 'job' AND at_ms < {oldest}")
 
     def __enter__(self) -> Self:
         return self
@@ -126,10 +144,14 @@ class Storage:
             work.publish()
         self._readers.when_left(work.after_commit)
 
-    def dataset_location(self, ref: DatasetRef) -> str | None:
-        """Where a dataset is, if there is one."""
-        found = self._catalog.datasets.get(ref)
-        return found.location if found is not None else None
+    def location_of(self, project: str, dataset: str | None) -> str | None:
+        """Where a dataset is; without one, where all datasets of the project are."""
+        known = self._catalog.datasets
+        if dataset is not None:
+            found = known.get(DatasetRef(project, dataset))
+            return found.location if found is not None else None
+        places = {one.location for ref, one in list(known.items()) if ref.project == project}
+        return places.pop() if len(places) == 1 else None
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own, to be closed by the caller."""

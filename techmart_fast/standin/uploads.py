@@ -7,12 +7,13 @@ import os
 import re
 import secrets
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
 from aiohttp import BodyPartReader, MultipartReader, web
 
+from techmart_fast.standin.clock import now_ms
 from techmart_fast.standin.failure import ServiceError, not_found
 from techmart_fast.standin.job_routes import new_job, start
 from techmart_fast.standin.jobs import Plan
@@ -22,6 +23,7 @@ from techmart_fast.standin.service import SERVICE, Body, Service, json_body
 routes = web.RouteTableDef()
 _UPLOAD = "/upload/bigquery/v2/projects/{project}/jobs"
 _CHUNK = 1 << 20
+_SESSION_MS = 7 * 24 * 3600 * 1000
 _RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 
 
@@ -33,6 +35,7 @@ class Session:
     body: Body
     file: Path
     received: int = 0
+    begun_ms: int = field(default_factory=now_ms)
 
 
 SESSIONS: web.AppKey[dict[str, Session]] = web.AppKey("sessions", dict)
@@ -48,6 +51,7 @@ async def begin(request: web.Request) -> web.Response:
         raise ServiceError("invalid", f"Unknown uploadType {kind}.")
     service = request.app[SERVICE]
     body = await json_body(request)
+    _forget_abandoned(request.app[SESSIONS])
     new_job(service, request.match_info["project"], body)
     name = secrets.token_urlsafe(24)
     file = _spool_file(service)
@@ -57,6 +61,13 @@ async def begin(request: web.Request) -> web.Response:
     location = request.url.with_query({"uploadType": "resumable", "upload_id": name})
     headers = {"Location": str(location), "X-GUploader-UploadID": name}
     return web.Response(status=200, headers=headers)
+
+
+def _forget_abandoned(sessions: dict[str, Session]) -> None:
+    """End uploads that nobody finished within a week."""
+    oldest = now_ms() - _SESSION_MS
+    for name in [name for name, session in sessions.items() if session.begun_ms < oldest]:
+        sessions.pop(name).file.unlink(missing_ok=True)
 
 
 @routes.put(_UPLOAD)

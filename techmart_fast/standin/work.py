@@ -271,7 +271,8 @@ class Work:
     def _save(self, kind: str, name: str, body: Mapping[str, object]) -> None:
         self._forget(kind, name)
         packed = orjson.dumps(body).decode()
-        self.execute(f"INSERT INTO {OWN}.resources VALUES (?, ?, ?)", [kind, name, packed])
+        row = [kind, name, now_ms(), packed]
+        self.execute(f"INSERT INTO {OWN}.resources VALUES (?, ?, ?, ?)", row)
 
     def _forget(self, kind: str, name: str) -> None:
         self.execute(f"DELETE FROM {OWN}.resources WHERE kind = ? AND name = ?", [kind, name])

@@ -82,6 +82,7 @@ def test_the_fast_and_the_exact_path_agree(data: bytes, slice_bytes: int) -> Non
     with (
         mock.patch.object(csv_block, "_SLICE_BYTES", slice_bytes),
         mock.patch.object(csv_block, "_LEAST_REACH_BYTES", slice_bytes // 4 + 1),
+        mock.patch.object(csv_block, "_LEAST_RUN_BYTES", 1),
     ):
         assert plain(decode_csv(first, CONTRACT)) == plain(decode_csv_exactly(first, CONTRACT))
 

@@ -115,6 +115,11 @@ CASES = {
         counts=[(0, 0, 0, 1, 0), (0, 0, 1, 0, 0)],
         end={},
     ),
+    "a held record read again is a duplicate, even if another contract reads it differently": Case(
+        batches=[[sale("a", 1, at=1, user_id="?")], [sale("a", 2, at=1, user_id="?")]],
+        counts=[(0, 0, 0, 1, 0), (0, 0, 1, 0, 0)],
+        end={},
+    ),
     "a held record repeated by a newer one is a duplicate": Case(
         batches=[[sale("a", at=1, user_id="?"), sale("a", at=2, user_id="?")]],
         counts=[(0, 0, 1, 1, 0)],

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from techmart_fast.standin.bqtypes import BqType
 from techmart_fast.standin.duckdb_types import result_type, same_shape
-from techmart_fast.standin.failure import ServiceError, not_implemented
+from techmart_fast.standin.failure import ServiceError, invalid_query, not_implemented
 from techmart_fast.standin.refs import DatasetRef, TableRef
 from techmart_fast.standin.sql.analyse import Analysed, analyse_query
 from techmart_fast.standin.sql.context import Context, Done, Rows, finished
@@ -77,6 +77,7 @@ _RUNNERS: dict[str, Callable[..., Done]] = {
 def _query(query: exp.Query, context: Context) -> Done:
     analysed = analyse_query(query, context.names, context.parameters)
     context.charge(analysed)
+    _refuse_repeated(analysed.names)
     values = context.used(analysed)
     if context.destination is not None and not context.dry:
         return _stored(analysed, context, context.destination)
@@ -90,6 +91,16 @@ def _query(query: exp.Query, context: Context) -> Done:
         tables=tuple(context.names.referenced),
         rows=Rows(analysed.names, kinds, reader),
     )
+
+
+def _refuse_repeated(names: Sequence[str]) -> None:
+    lower = [name.lower() for name in names]
+    repeated = sorted({name for name in lower if lower.count(name) > 1})
+    if repeated:
+        raise invalid_query(
+            "Duplicate column names in the result are not supported. "
+            f"Found duplicate(s): {', '.join(repeated)}"
+        )
 
 
 def _stored(analysed: Analysed, context: Context, destination: TableRef) -> Done:
