@@ -18,7 +18,7 @@ from techmart_fast.records import Block, DecodedBatch
 from techmart_fast.sources.sniff import JSON_ARRAY
 
 # Large enough that a call (0.1 ms) is cheap, small enough that one bad record costs little.
-_SLICE_BYTES = 2 << 20
+_SLICE_BYTES = 1 << 20
 _SUB_SLICES = 8
 _SAMPLED_RECORDS = 32
 

@@ -33,7 +33,7 @@ DAMAGE = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     damage=DAMAGE,
     victim=st.integers(0, COUNT - 1),
@@ -118,7 +118,7 @@ def test_damage_between_and_behind_elements(data: str, kept: str, codes: list[st
 
 @pytest.mark.parametrize("brace", [b"{", b"}"])
 def test_a_stray_brace_costs_no_neighbour(brace: bytes) -> None:
-    for place in range(1, 160):
+    for place in range(1, 160, 2):
         elements = transactions(COUNT)
         elements[4] = elements[4][:place] + brace + elements[4][place:]
         decoded = read(b"[" + b",".join(elements) + b"]", "json_array")

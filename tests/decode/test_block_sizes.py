@@ -12,7 +12,7 @@ BLOCK_BYTES = st.one_of(st.integers(1, 400), st.sampled_from([1, 2, 1000, 1 << 1
 MAX_RECORD_BYTES = st.sampled_from([1 << 20, 1 << 20, 1, 20, 170, 600])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=line_feeds(), block_bytes=BLOCK_BYTES, max_record_bytes=MAX_RECORD_BYTES)
 def test_lines(data: bytes, block_bytes: int, max_record_bytes: int) -> None:
     expected = read(data, "ndjson", max_record_bytes=max_record_bytes)
@@ -20,7 +20,7 @@ def test_lines(data: bytes, block_bytes: int, max_record_bytes: int) -> None:
     assert found == expected
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=array_feeds(), block_bytes=BLOCK_BYTES, max_record_bytes=MAX_RECORD_BYTES)
 def test_elements(data: bytes, block_bytes: int, max_record_bytes: int) -> None:
     expected = read(data, "json_array", max_record_bytes=max_record_bytes)
@@ -28,7 +28,7 @@ def test_elements(data: bytes, block_bytes: int, max_record_bytes: int) -> None:
     assert found == expected
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=csv_feeds(), block_bytes=BLOCK_BYTES, max_record_bytes=MAX_RECORD_BYTES)
 def test_csv(data: bytes, block_bytes: int, max_record_bytes: int) -> None:
     expected = read(data, "csv", feed=Feed.USERS, max_record_bytes=max_record_bytes)

@@ -58,7 +58,7 @@ def _verdict(fields: list[str]) -> str:
 WIDE = b"user_id,email,registration_date,country,age_group,city,customer_tier\n"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=csv_feeds())
 @example(WIDE + b"u1,,,nul\0,,,\n")
 @example(WIDE + b"u1,,,,,nul\0,\nu2,,,,,\xff,\n")
@@ -74,7 +74,7 @@ def test_records_are_those_of_the_csv_module(data: bytes) -> None:
     assert bad == [(line, verdict, None) for line, verdict, _ in expected if verdict != "good"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=csv_feeds(), slice_bytes=st.sampled_from([1, 60, 200, 1 << 20]))
 def test_the_fast_and_the_exact_path_agree(data: bytes, slice_bytes: int) -> None:
     (first, *_) = cut(data, "csv", feed=USERS)
@@ -87,7 +87,7 @@ def test_the_fast_and_the_exact_path_agree(data: bytes, slice_bytes: int) -> Non
         assert plain(decode_csv(first, CONTRACT)) == plain(decode_csv_exactly(first, CONTRACT))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(text=st.text(st.sampled_from(list('ab,"é')), max_size=12))
 def test_fields_over_the_limit_of_the_csv_module_are_split_alike(text: str) -> None:
     expected = next(csv.reader([text])) if text else [""]
@@ -109,10 +109,10 @@ def test_a_field_longer_than_the_csv_module_takes_is_good() -> None:
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
 def test_a_quoted_line_break_is_kept_at_every_edge_of_a_block(line_end: bytes) -> None:
-    records = [b'u%d,"a\r\nb",2024-01-0%d,DE,"x\ny",vip' % (n, n) for n in range(1, 6)]
+    records = [b'u%d,"a\r\nb",2024-01-0%d,DE,"x\ny",vip' % (n, n) for n in range(1, 4)]
     data = line_end.join([HEADER, *records]) + line_end
     expected = read(data, "csv", feed=USERS)
-    assert [record.values[1] for record in expected.records] == ["a\r\nb"] * 5
+    assert [record.values[1] for record in expected.records] == ["a\r\nb"] * 3
     assert [record.raw for record in expected.records] == records
     for block_bytes in range(1, len(data) + 1):
         assert read(data, "csv", feed=USERS, block_bytes=block_bytes) == expected

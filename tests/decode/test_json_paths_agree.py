@@ -22,7 +22,7 @@ def _agree(data: bytes, kind: str, slice_bytes: int) -> None:
     assert fast == plain(decode_json_exactly(block, CONTRACT))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=line_feeds(), slice_bytes=SLICES)
 @example(b'{"extra":1}\n{"extra":NaN}', 1000)
 @example(b'{"extra":1}\n{"extra":[Infinity]}', 1000)
@@ -33,7 +33,7 @@ def test_lines(data: bytes, slice_bytes: int) -> None:
     _agree(data, "ndjson", slice_bytes)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=array_feeds(), slice_bytes=SLICES)
 def test_elements(data: bytes, slice_bytes: int) -> None:
     _agree(data, "json_array", slice_bytes)

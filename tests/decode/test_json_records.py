@@ -50,7 +50,7 @@ def _fault(record: dict[str, object]) -> tuple[str, str | None]:
     return "good", None
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(record=RECORDS)
 def test_verdicts_are_those_of_the_json_module(record: bytes) -> None:
     line = record.replace(b"\n", b" ").strip(b" \t\r")
@@ -140,7 +140,7 @@ def test_a_record_that_only_the_exact_path_reads_leaves_a_block_of_decimals() ->
 
 
 def test_nesting_up_to_the_limit_is_good_and_one_more_is_too_deep() -> None:
-    for depth, codes in ((1023, []), (1024, ["too_deep"]), (300_000, ["too_deep"])):
+    for depth, codes in ((1023, []), (1024, ["too_deep"]), (20_000, ["too_deep"])):
         for opening, closing in ((b"[", b"]"), (b'{"a":', b"}")):
             inner = opening * depth + b"1" + closing * depth
             data = b"\n".join([transactions(1)[0], b'{"deep":' + inner + b"}", transactions(2)[1]])

@@ -12,7 +12,7 @@ from techmart_fast.decode import blocks
 from techmart_fast.records import Block, Feed
 
 MIB = 1 << 20
-TOTAL = 24 * MIB
+TOTAL = 16 * MIB
 BLOCK = MIB
 MAX_RECORD = 64 << 10
 ONE = transactions(1)[0]
@@ -54,15 +54,15 @@ HEADER = b"user_id,email,registration_date,country\n"
 @pytest.mark.parametrize(
     "shape",
     [
-        Shape("json_array", b"[", ONE + b",", ONE + b"]", 24),
-        Shape("json_array", b"[", ONE[:-1] + b',"tags":["a",{"b":[]}]},', ONE + b"]", 24),
+        Shape("json_array", b"[", ONE + b",", ONE + b"]", 16),
+        Shape("json_array", b"[", ONE[:-1] + b',"tags":["a",{"b":[]}]},', ONE + b"]", 16),
         Shape("json_array", b"[", b'garbage { "', ONE + b"]", 2),
         Shape("json_array", b"[", b"[", b"", 1),
         Shape("json_array", b'[{"note":"', b"x" * 100, b'"},' + ONE + b"]", 2),
-        Shape("ndjson", b"", ONE + b"\n", b"", 24),
+        Shape("ndjson", b"", ONE + b"\n", b"", 16),
         Shape("ndjson", b'{"note":"', b"x" * 100, b'"}\n' + ONE, 2),
-        Shape("csv", HEADER, b"u1,e,2024-01-01,DE\n", b"", 24),
-        Shape("csv", HEADER, b'u1,"e\n",2024-01-01,DE\n', b"", 24),
+        Shape("csv", HEADER, b"u1,e,2024-01-01,DE\n", b"", 16),
+        Shape("csv", HEADER, b'u1,"e\n",2024-01-01,DE\n', b"", 16),
         Shape("csv", HEADER + b'u1,"', b"x\n,", b"", 2),
     ],
 )

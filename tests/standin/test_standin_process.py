@@ -97,6 +97,14 @@ def test_a_file_that_is_not_duckdbs_is_refused(new_home: Callable[[], Path]) -> 
         Storage(home, memory_bytes=256 * MIB)
 
 
+def test_a_file_of_another_version_is_refused(new_home: Callable[[], Path]) -> None:
+    home = process.prepared(new_home())
+    with Storage(home, memory_bytes=256 * MIB) as storage, storage.cursor() as cursor:
+        cursor.execute("INSERT INTO warehouse._standin.format VALUES (999)")
+    with pytest.raises(HomeInUseError, match="another version of the stand-in wrote it"):
+        Storage(home, memory_bytes=256 * MIB)
+
+
 async def test_it_leaves_when_nobody_holds_the_users_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,8 +21,9 @@ def test_every_type_is_encoded_as_the_client_reads_it(shop: Shop) -> None:
     ((*values,),) = shop.rows(
         """SELECT 'a"\\n\\u00e9', 9223372036854775807, 0.1, CAST('NaN' AS FLOAT64),
              NUMERIC '-99999999999999999999999999999.999999999', TRUE, DATE '2024-01-31',
-             TIMESTAMP '1969-12-31 23:59:59.999999+00', b'abc', [1, 2],
-             [STRUCT('x' AS a, [3] AS b)], STRUCT(1 AS a, STRUCT(NULL AS c) AS b), NULL, ARRAY<STRING>[]"""
+             TIMESTAMP '1969-12-31 23:59:59.999999+00', b'abc',
+             [1, 2], [STRUCT("x" AS a, [3] AS b)],
+             STRUCT(1 AS a, STRUCT(NULL AS c) AS b), NULL, ARRAY<STRING>[]"""
     )
     assert str(values.pop(3)) == "nan"
     assert values == [
@@ -191,6 +192,7 @@ def test_a_common_table_expression_hides_a_table_of_its_name(shop: Shop) -> None
         ("SELECT 9223372036854775807 + 1", "Overflow"),
         ("SELECT 1 + 'a'", "No matching signature"),
         ("SELECT [1, NULL]", "Array cannot have a null element"),
+        ("SELECT 1 AS a, 2 AS A", "Duplicate column names in the result"),
         ("SELECT * FROM t", "must be qualified with a dataset"),
         ("", "Unexpected end"),
     ],
@@ -237,3 +239,18 @@ def test_what_is_not_supported_is_refused_clearly(shop: Shop, sql: str) -> None:
     with pytest.raises(MethodNotImplemented, match="stand-in"):
         job.result(retry=None)
     assert job.error_result["reason"] == "notImplemented"
+
+
+def test_a_query_runs_where_its_data_are(shop: Shop) -> None:
+    europe = bigquery.Dataset(f"{PROJECT}.{shop.dataset}_eu")
+    europe.location = "EU"
+    shop.client.create_dataset(europe)
+    shop.client.query(f"CREATE TABLE {europe.dataset_id}.t AS SELECT 1 AS a").result()
+    with pytest.raises(NotFound, match="was not found in location US"):
+        shop.query(f"SELECT a FROM {europe.dataset_id}.t")
+    job = shop.client.query(f"SELECT a FROM {europe.dataset_id}.t", location="EU", job_retry=None)
+    assert [row.a for row in job.result()] == [1]
+    with pytest.raises(NotFound, match="was not found in location"):
+        shop.client.query(
+            f"SELECT a FROM {europe.dataset_id}.t", location="US", job_retry=None
+        ).result(retry=None)

@@ -31,6 +31,7 @@ from techmart_fast.standin.sql import (
     texts,
     windows,
 )
+from techmart_fast.standin.sql.check import CONSUMED, check_nodes, refused_name
 from techmart_fast.standin.sql.kinds import UnknownTypeError, kind_of, shown, to_sqlglot
 from techmart_fast.standin.sql.names import Names
 from techmart_fast.standin.sql.nested import order_by_values
@@ -141,46 +142,6 @@ def _kinds(query: exp.Query) -> tuple[BqType | None, ...]:
     if not isinstance(query, exp.Select):
         return tuple(None for _ in query.selects)
     return tuple(kind_of(one) for one in query.selects)
-
-
-def check_nodes(statement: exp.Expr) -> None:
-    """Refuse every kind of node that no rule knows, before anything is done."""
-    for node in statement.walk():
-        if type(node) not in RULES and type(node) not in PLAIN and type(node) not in _CONSUMED:
-            raise not_implemented(_name_of(node))
-        if isinstance(node, exp.Select):
-            _check_select(node)
-        if isinstance(node, exp.Join) and (node.method or node.args.get("match_condition")):
-            raise not_implemented(f"this join: {shown(node)}")
-
-
-_CONSUMED = (
-    exp.Distinct,
-    exp.Interval,
-    exp.Placeholder,
-    exp.WeekStart,
-)
-"""Nodes that are understood as a part of the node above them."""
-
-
-def _name_of(node: exp.Expr) -> str:
-    if isinstance(node, exp.Anonymous):
-        return f"the function {node.name.upper()}"
-    if isinstance(node, exp.Func):
-        return f"the function {node.sql_name()}: {shown(node)}"
-    return f"{type(node).__name__}: {shown(node)}"
-
-
-def _check_select(select: exp.Select) -> None:
-    kind = select.args.get("kind")
-    if kind not in (None, "STRUCT"):
-        raise not_implemented(f"SELECT AS {kind}")
-    for part in ("hint", "sample", "pivots", "laterals", "match", "connect", "into", "locks"):
-        if select.args.get(part):
-            raise not_implemented(f"this clause of SELECT: {part}")
-    distinct = select.args.get("distinct")
-    if distinct is not None and distinct.args.get("on"):
-        raise not_implemented("DISTINCT ON")
 
 
 def name_outputs(query: exp.Query) -> tuple[str, ...]:
@@ -297,8 +258,8 @@ def rewritten(node: exp.Expr) -> exp.Expr:
         order_by_values(node)
     found = RULES.get(type(node))
     if found is None:
-        if type(node) not in PLAIN and type(node) not in _CONSUMED:
-            raise not_implemented(_name_of(node))
+        if type(node) not in PLAIN and type(node) not in CONSUMED:
+            raise not_implemented(refused_name(node))
         return node
     result = found.render(node)
     if result is not node and result.type is None:
