@@ -31,7 +31,8 @@ _GRACE_SECONDS = 5.0
 _CLOSE_SECONDS = 1.0
 
 
-def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
+def arguments_of(given: Sequence[str] | None) -> argparse.Namespace:
+    """The command line, understood."""
     parser = argparse.ArgumentParser(
         prog="python -m techmart_fast.standin", description=SERVICE_NAME
     )
@@ -52,8 +53,10 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
 
 def main(given: Sequence[str] | None = None) -> int:
     """Run until a signal; returns the exit code."""
-    arguments = _arguments(given)
+    arguments = arguments_of(given)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    # It warns of syntax that it only keeps as text; that is refused here, with an error.
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)
     limit = arguments.memory_bytes or (arguments.memory_limit_mb or 0) * MIB
     try:
         with Storage(

@@ -1,6 +1,5 @@
 """Parsing BigQuery's SQL."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,9 +8,6 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from techmart_fast.standin.failure import invalid_query, not_implemented
-
-logging.getLogger("sqlglot").setLevel(logging.ERROR)
-"""What sqlglot warns of (syntax that it keeps as a command) is refused here."""
 
 
 @contextmanager
