@@ -8,6 +8,7 @@ from typing import Self
 
 from techmart_fast.bundled import bundled
 from techmart_fast.contract import Contract, default_contract
+from techmart_fast.errors import ConfigError
 from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import RunObserver, SilentObserver
 from techmart_fast.pipeline.run import RunRequest, run_pipeline
@@ -35,7 +36,15 @@ class DataSources:
 
     @classmethod
     def of(cls, sources: Mapping[str, str | Path | list[str | Path]]) -> Self:
-        """From a mapping of feed names to a path, or a list of paths."""
+        """From a mapping of feed names to a path, or a list of paths.
+
+        Raises:
+            ConfigError: a name is not that of a feed.
+        """
+        if unknown := sorted(sources.keys() - set(Feed)):
+            raise ConfigError(
+                f"There is no feed '{unknown[0]}'.", hint=f"The feeds are {', '.join(Feed)}."
+            )
         specs = {
             Feed(name).value: tuple(
                 str(one) for one in (given if isinstance(given, list) else [given])

@@ -17,6 +17,7 @@ from techmart_fast.api import DataSources
 from techmart_fast.contract import parse_contract
 from techmart_fast.dev import ShopSpec, generate
 from techmart_fast.errors import ExitCode
+from techmart_fast.facade import ECommerceAnalyticsPipeline
 from techmart_fast.pipeline.sinks import open_sinks
 from techmart_fast.postgres import QuarantineFilter
 from techmart_fast.quality import QualityStatus
@@ -81,7 +82,7 @@ async def test_scores_follow_the_counts_and_a_fail_sets_the_exit_code_but_loses_
         name: quality.value for name, quality in result.quality_by_feed[Feed.TRANSACTIONS].items()
     }
     assert scores == {
-        "completeness": Decimal("0.9821"),  # 55 of 56: seven decoded records, eight fields
+        "completeness": Decimal("0.8594"),  # 55 of 64: eight records, one of them damaged
         "accuracy": Decimal("0.8750"),  # one wrong value in eight
         "consistency": Decimal("0.7500"),  # one held beside three loaded
         "validity": Decimal("0.6667"),  # one of three has a rule flag
@@ -167,6 +168,22 @@ async def test_every_rejected_record_is_kept_with_its_reason_place_and_exact_byt
     await shop.load(tmp_path)
     (kept,) = await shop.rows("SELECT count(*) FROM techmart_loader.quarantine")
     assert kept["count"] == total
+
+
+async def test_a_feed_of_nothing_but_damage_fails(shop: Shop, tmp_path: Path) -> None:
+    (tmp_path / "broken.ndjson").write_text('{"broken": \n' * 50)
+    sources = DataSources(transactions=(str(tmp_path / "broken.ndjson"),))
+    result = await shop.run(sources)
+    assert result.feeds[Feed.TRANSACTIONS].rejected == 50
+    assert result.quality["completeness"].value == 0
+    assert result.exit_code is ExitCode.QUALITY_FAIL
+
+
+def test_a_feed_that_does_not_exist_is_a_failed_report() -> None:
+    report = ECommerceAnalyticsPipeline().run_pipeline({"orders": "orders.csv"})
+    assert report["status"] == "failed"
+    assert report["error"] is not None
+    assert "no feed 'orders'" in report["error"]
 
 
 @pytest.fixture(autouse=True)

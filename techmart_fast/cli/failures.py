@@ -37,10 +37,26 @@ def report_failure(error: BaseException, invocation: Invocation, *, as_json: boo
         return ExitCode.USAGE
     message, hint, code = _explain(error, invocation)
     if as_json:
-        said = {"status": "stopped" if code >= ExitCode.INTERRUPTED else "failed"}
-        write_out_json(said | {"error": message, "hint": hint, "exit_code": int(code)})
+        status = "stopped" if code >= ExitCode.INTERRUPTED else "failed"
+        said = {"error": message, "hint": hint, "exit_code": int(code)}
+        write_out_json({"status": status} | _nothing_done() | said)
     write_err(f"error: {message}{f' {hint}' if hint else ''}")
     return code
+
+
+def _nothing_done() -> dict[str, object]:
+    """The keys that scripts rely on, for a run that could not begin."""
+    counts = dict.fromkeys(("read", "loaded", "rejected", "held", "duplicate"), 0)
+    return {
+        "run_id": None,
+        "seconds": 0.0,
+        "rows_per_second": 0.0,
+        "quality": {},
+        "feeds": {
+            feed: {**counts, "rejected_by_reason": {}}
+            for feed in ("users", "products", "transactions")
+        },
+    }
 
 
 def write_out_json(value: object) -> None:

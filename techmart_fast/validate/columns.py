@@ -158,7 +158,8 @@ class FieldRules:
 
     def _missing(self, field: str, missing: Mask) -> None:
         if field in self._rules.required:
-            self._completeness[field] = (self._rows - int(missing.sum()), self._rows)
+            # A damaged record has none of its fields, so it counts among the expected.
+            self._completeness[field] = (self._rows - int(missing.sum()), self._decoded.read)
             self._verdicts.reject(missing, "missing_field", field)
 
     def _repaired(self, field: str, count: int) -> None:

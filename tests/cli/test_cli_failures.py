@@ -87,8 +87,15 @@ def test_run_with_json_prints_its_error_as_one_object(
 ) -> None:
     failing.append(ConfigError("A setting is wrong.", hint="Set it right."))
     called = call(capsys, "run", "--json")
+    counts = dict.fromkeys(("read", "loaded", "rejected", "held", "duplicate"), 0)
+    nothing = {**counts, "rejected_by_reason": {}}
     assert json.loads(called.out) == {
         "status": "failed",
+        "run_id": None,
+        "seconds": 0,
+        "rows_per_second": 0,
+        "quality": {},
+        "feeds": {"users": nothing, "products": nothing, "transactions": nothing},
         "error": "A setting is wrong.",
         "hint": "Set it right.",
         "exit_code": 2,
