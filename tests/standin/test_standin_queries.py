@@ -166,6 +166,17 @@ def test_nulls_come_first_ascending_and_last_descending(shop: Shop) -> None:
     assert shop.rows(f"SELECT x {source} NULLS LAST") == [(1,), (2,), (None,)]
 
 
+def test_what_the_reference_does_not_have_is_as_documented(shop: Shop) -> None:
+    # https://cloud.google.com/bigquery/docs/reference/standard-sql/approximate_aggregate_functions
+    # https://cloud.google.com/bigquery/docs/reference/standard-sql/aggregate_functions#max_by
+    rows = "FROM UNNEST([STRUCT('a' AS k, 1 AS n), ('b', 3), ('b', 2)])"
+    assert shop.rows(f"SELECT APPROX_COUNT_DISTINCT(k), MAX_BY(k, n) {rows}") == [(2, "b")]
+    assert shop.value(
+        "SELECT CURRENT_DATE() BETWEEN DATE(TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL 1 DAY)) "
+        "AND CURRENT_DATE('UTC')"
+    )
+
+
 def test_names_of_tables_may_be_quoted_whole_or_in_parts(shop: Shop) -> None:
     shop.query("CREATE TABLE t AS SELECT 1 AS a")
     for name in (
