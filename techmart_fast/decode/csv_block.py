@@ -16,7 +16,7 @@ from techmart_fast.decode.csv_grammar import (
     regular_run,
     split_fields,
 )
-from techmart_fast.decode.json_layout import is_utf8
+from techmart_fast.decode.encoding import is_utf8
 from techmart_fast.decode.rows import Rejections, Rows, join
 from techmart_fast.records import FIELDS, KEY_FIELD, Block, DecodedBatch
 from techmart_fast.sources.header import column_places, read_header

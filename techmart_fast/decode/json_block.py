@@ -42,7 +42,7 @@ def _decode(block: Block, contract: Contract, *, exact_only: bool) -> DecodedBat
     if block.source.format == JSON_ARRAY:
         pieces = element_pieces(data, first_line=block.first_line, at_start=at_start)
         grammar = ElementGrammar.of(contract, feed, longest=block.max_record_bytes)
-        exact = ExactElements(data, pieces, records, grammar, block.first_line)
+        exact = ExactElements(data, pieces, records, grammar)
     else:
         pieces = line_pieces(data, first_line=block.first_line, at_start=at_start)
         exact = ExactLines(data, pieces, records)
@@ -91,7 +91,6 @@ class ExactElements:
     pieces: Pieces
     records: JsonRecords
     grammar: ElementGrammar
-    first_line: int
 
     def resolve(self, piece: int) -> int:
         """Decode elements and damage from the start of a piece to that of another one."""

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from techmart_fast.decode.elements import preamble_end, separators_end
+from techmart_fast.decode.encoding import is_utf8
 from techmart_fast.sources.header import BYTE_ORDER_MARK
 
 Places = npt.NDArray[np.int64]
@@ -93,17 +93,6 @@ def _pieces(
         for piece in owners[owners >= 0].tolist():
             sound[piece] &= is_utf8(data, int(starts[piece]), int(ends[piece]))
     return Pieces(text, starts, ends, lines, sound)
-
-
-def is_utf8(data: bytes, start: int, stop: int) -> bool:
-    """Whether `data[start:stop]` is valid UTF-8, without a copy of it."""
-    offsets = pa.py_buffer(np.array([start, stop], dtype=np.int32))
-    text = pa.StringArray.from_buffers(1, offsets, pa.py_buffer(data))
-    try:
-        text.validate(full=True)
-    except pa.ArrowInvalid:
-        return False
-    return True
 
 
 def _between_braces(symbols: Symbols, starts: Places, ends: Places) -> Mask:

@@ -1,6 +1,7 @@
 """Finds the input files of a feed and says what each one is."""
 
 import hashlib
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -56,7 +57,7 @@ def discover(
 def _describe(feed: Feed, name: str, path: Path, contract: Contract) -> SourceFile:
     try:
         with path.open("rb") as stored:
-            before = path.stat()
+            before = os.fstat(stored.fileno())
             signature = stored.read(_SIGNATURE_BYTES)
             stored.seek(0)
             fingerprint = hashlib.file_digest(stored, "sha256").hexdigest()

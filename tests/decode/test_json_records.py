@@ -1,6 +1,7 @@
 """What becomes of one JSON record, by the letter of RFC 8259 and the rules of its fields."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pytest
@@ -12,7 +13,7 @@ from orjson import dumps
 from techmart_fast.contract import parse_contract
 from techmart_fast.decode import decode
 from techmart_fast.decode.json_block import decode_json_exactly
-from techmart_fast.records import FIELDS, Feed
+from techmart_fast.records import FIELDS, NUMERIC_FIELDS, Feed
 
 FIELD_NAMES = FIELDS[Feed.TRANSACTIONS]
 
@@ -205,3 +206,27 @@ def test_a_record_over_the_limit_is_one_rejected_record() -> None:
             assert decoded.codes == ["record_too_large"]
             assert data[decoded.rejected[0].offset :].startswith(decoded.rejected[0].raw)
             assert len(decoded.rejected[0].raw) <= 1_000
+
+
+@pytest.mark.parametrize("feed", Feed)
+def test_every_feed_has_its_fields_on_both_paths(feed: Feed) -> None:
+    record = {
+        field: place if field in NUMERIC_FIELDS[feed] else f"{field} {place}"
+        for place, field in enumerate(FIELDS[feed])
+    }
+    data = b"\n".join([dumps(record), dumps(record)[:-1] + b',"x":NaN}', dumps(record)])
+    expected = tuple(decimal(str(v)) if isinstance(v, int) else v for v in record.values())
+    for paths in (decode, decode_json_exactly):
+        decoded = plain(paths(whole(data, "ndjson", feed), CONTRACT))
+        assert [record.values for record in decoded.records] == [expected] * 2
+        assert decoded.codes == ["invalid_json"]
+
+
+def test_blocks_may_be_decoded_side_by_side() -> None:
+    lines = transactions(3_000)
+    lines[100] = b"{"
+    block = whole(b"\n".join(lines), "ndjson")
+    expected = plain(decode(block, CONTRACT))
+    with ThreadPoolExecutor(4) as threads:
+        for batch in threads.map(lambda _: decode(block, CONTRACT), range(12)):
+            assert plain(batch) == expected
