@@ -65,9 +65,14 @@ $(INSTALLED): requirements.txt
 	echo "Setting up $(VENV) with the locked packages: once, a minute or two ..." >&2
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN) -m pip install --quiet --disable-pip-version-check --no-input --prefer-binary \
+	# The lock names every package, so nothing is left to resolve: an older pip, left to, may pick a
+	# release newer than the locked one where packages ask for extras, and then refuse it.
+	$(BIN) -m pip install --quiet --disable-pip-version-check --no-input --prefer-binary --no-deps \
 		--require-hashes --requirement requirements.txt || { \
 		echo "The packages can't be installed; see above. Is the network there?" >&2; exit 1; }
+	$(BIN) -m pip check --disable-pip-version-check >/dev/null || { \
+		$(BIN) -m pip check --disable-pip-version-check >&2; \
+		echo "requirements.txt is incomplete; run: make lock" >&2; exit 1; }
 	cp requirements.txt $(INSTALLED)
 
 # Mirrors and local indexes of this machine must not decide what the lock says.

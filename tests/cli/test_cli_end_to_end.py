@@ -188,7 +188,9 @@ def test_a_stopped_run_says_so_and_the_next_one_carries_on(
     assert (child.returncode, stopped["status"], stopped["exit_code"]) == (code, "stopped", code)
     assert stopped["feeds"]["transactions"]["read"] < rows
     if number is signal.SIGINT:
-        assert spawn("run", "--quiet", *sources, home=home).returncode == 0
+        # A run is judged on what it takes in: the rest of the file, which has most of the duplicates.
+        rest = spawn("run", "--quiet", *sources, home=home)
+        assert rest.returncode in (0, 3), rest.stderr
         sql = f"select count(*) from transactions where transaction_id like '{prefix}%'"
         stored = int(spawn("local", "psql", "--", "-Atc", sql, home=home).stdout)
         assert stored == truth(tmp_path)["end_state"]["rows"]["transactions"]
