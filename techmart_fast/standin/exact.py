@@ -19,6 +19,8 @@ def _fitted(value: Decimal) -> Decimal:
     Raises:
         OverflowError: it has more than 29 digits before the point.
     """
+    if abs(value) > _LIMIT:
+        raise OverflowError("numeric overflow")
     rounded = value.quantize(_STEP, context=_WIDE)
     if abs(rounded) >= _LIMIT:
         raise OverflowError("numeric overflow")
@@ -43,6 +45,23 @@ def safe_exact_divide(dividend: Decimal | None, divisor: Decimal | None) -> Deci
         return None
     try:
         return exact_divide(dividend, divisor)
+    except OverflowError:
+        return None
+
+
+def exact_numeric(value: float) -> Decimal:
+    """A float's exact binary value as NUMERIC."""
+    if not isfinite(value):
+        raise OverflowError(f"numeric out of range: {value}")
+    return _fitted(Decimal(value))
+
+
+def safe_exact_numeric(value: float | None) -> Decimal | None:
+    """`exact_numeric`, or null where that is null or overflows."""
+    if value is None:
+        return None
+    try:
+        return exact_numeric(value)
     except OverflowError:
         return None
 
@@ -73,6 +92,14 @@ def register_exact(engine: duckdb.DuckDBPyConnection) -> None:
         "safe_exact_divide",
         safe_exact_divide,
         [_NUMERIC, _NUMERIC],
+        _NUMERIC,
+        null_handling=FunctionNullHandling.SPECIAL,
+    )
+    engine.create_function("exact_numeric", exact_numeric, ["DOUBLE"], _NUMERIC)
+    engine.create_function(
+        "safe_exact_numeric",
+        safe_exact_numeric,
+        ["DOUBLE"],
         _NUMERIC,
         null_handling=FunctionNullHandling.SPECIAL,
     )

@@ -33,6 +33,7 @@ CREATE MACRO bq_multiply_numeric(a, b) AS
          ELSE exact_multiply(a, b) END;
 CREATE MACRO bq_divide_float(a, b) AS
     CASE WHEN b = 0 THEN CAST(error('division by zero: ' || a || ' / ' || b) AS DOUBLE)
+         WHEN isinf(a / b) AND NOT isinf(a) THEN CAST(error('double overflow') AS DOUBLE)
          ELSE a / b END;
 CREATE MACRO bq_safe_divide_float(a, b) AS CASE WHEN b = 0 THEN NULL ELSE a / b END;
 CREATE MACRO bq_div(a, b) AS
@@ -46,9 +47,10 @@ CREATE MACRO bq_numeric_text(x) AS
     CASE WHEN contains(CAST(x AS VARCHAR), '.') THEN rtrim(rtrim(CAST(x AS VARCHAR), '0'), '.')
          ELSE CAST(x AS VARCHAR) END;
 CREATE MACRO bq_float_text(x) AS
-    CASE WHEN isnan(x) THEN 'NaN' WHEN isinf(x) THEN CASE WHEN x > 0 THEN 'Infinity' ELSE '-Infinity' END
-         WHEN x = trunc(x) AND abs(x) < 1e15 THEN CAST(CAST(x AS BIGINT) AS VARCHAR)
-         ELSE CAST(x AS VARCHAR) END;
+    CASE WHEN isnan(x) THEN 'nan' WHEN isinf(x) THEN CASE WHEN x > 0 THEN 'inf' ELSE '-inf' END
+         WHEN x = 0 THEN '0'
+         WHEN CAST(format('{:.15g}', x) AS DOUBLE) = x THEN format('{:.15g}', x)
+         ELSE format('{:.17g}', x) END;
 
 -- What the REST API writes: seconds since 1970 with six decimals, and floats that read back the same.
 CREATE MACRO bq_seconds_text(us) AS
@@ -58,14 +60,23 @@ CREATE MACRO bq_float_json(x) AS
          ELSE CAST(x AS VARCHAR) END;
 
 -- Functions of FLOAT64, with errors where BigQuery has them.
+CREATE MACRO bq_finite(r, a, b) AS
+    CASE WHEN isinf(r) AND NOT isinf(a) AND NOT isinf(b) THEN CAST(error('double overflow') AS DOUBLE) ELSE r END;
 CREATE MACRO bq_sqrt(x) AS CASE WHEN x < 0 THEN CAST(error('Argument to SQRT cannot be negative') AS DOUBLE)
     ELSE sqrt(x) END;
 CREATE MACRO bq_ln(x) AS CASE WHEN x <= 0 THEN CAST(error('Argument to LN must be positive') AS DOUBLE)
     ELSE ln(x) END;
-CREATE MACRO bq_exp(x) AS exp(x);
-CREATE MACRO bq_whole_text(s) AS
-    CASE WHEN regexp_full_match(trim(s), '[+-]?([0-9]+|0[xX][0-9a-fA-F]+)') THEN s
-         ELSE '(not a whole number) ' || s END;
+CREATE MACRO bq_exp(x) AS bq_finite(exp(x), x, x);
+-- Texts that may become a value of another type. DuckDB takes more; what BigQuery would not take is
+-- made into something that no cast takes.
+CREATE MACRO bq_text_like(s, pattern) AS
+    CASE WHEN regexp_full_match(s, pattern) THEN s ELSE '(not such a value) ' || s END;
+CREATE MACRO bq_whole_text(s) AS bq_text_like(s, '\s*[+-]?([0-9]+|0[xX][0-9a-fA-F]+)\s*');
+CREATE MACRO bq_bool_text(s) AS bq_text_like(s, '(?i)true|false');
+CREATE MACRO bq_date_text(s) AS bq_text_like(s, '[0-9]{1,4}-[0-9]{1,2}-[0-9]{1,2}');
+CREATE MACRO bq_instant_text(s) AS
+    bq_text_like(s, '[0-9]{1,4}-[0-9]{1,2}-[0-9]{1,2}([ tT][0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}(\.[0-9]{1,6})?)?)?'
+        || '( ?([zZ]|UTC|[+-][0-9]{1,2}(:[0-9]{2})?))?');
 CREATE MACRO bq_timestamp_text(t) AS
     strftime(t, '%Y-%m-%d %H:%M:%S') ||
     CASE WHEN epoch_us(t) % 1000000 = 0 THEN '' WHEN epoch_us(t) % 1000 = 0 THEN strftime(t, '.%g')
@@ -104,6 +115,8 @@ CREATE MACRO bq_right(s, n) AS
 CREATE MACRO bq_trim(s) AS regexp_replace(s, '^[\s\p{Z}\x{0085}]+|[\s\p{Z}\x{0085}]+$', '', 'g');
 CREATE MACRO bq_ltrim(s) AS regexp_replace(s, '^[\s\p{Z}\x{0085}]+', '');
 CREATE MACRO bq_rtrim(s) AS regexp_replace(s, '[\s\p{Z}\x{0085}]+$', '');
+CREATE MACRO bq_upper(s) AS upper(replace(s, 'ß', 'SS'));
+CREATE MACRO bq_lower(s) AS lower(replace(s, 'İ', 'i̇'));
 CREATE MACRO bq_replace(s, a, b) AS CASE WHEN a = '' THEN s ELSE replace(s, a, b) END;
 CREATE MACRO bq_regexp_extract(s, r, g) AS
     CASE WHEN regexp_matches(s, r) THEN regexp_extract(s, r, g) END;

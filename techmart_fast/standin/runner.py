@@ -20,6 +20,7 @@ from techmart_fast.standin.storage import Storage
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 _KEPT_AT_HAND = 500
+_QUICK_THREADS = 4
 
 
 class TableLocks:
@@ -51,6 +52,8 @@ class JobRunner:
         self._jobs: dict[str, Job] = {}
         self._known = storage.saved_job_ids()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="job")
+        # Questions are answered also while every thread for jobs has a long one.
+        self._quick = ThreadPoolExecutor(_QUICK_THREADS, thread_name_prefix="request")
         self._tasks = asyncio.TaskGroup()
         self.locks = TableLocks()
         self.is_broken = False
@@ -72,10 +75,11 @@ class JobRunner:
             await self._tasks.__aexit__(kind, error, trace)
         finally:
             self._pool.shutdown()
+            self._quick.shutdown()
 
     async def in_thread(self, call: Callable[[], Answer]) -> Answer:
-        """Run a blocking call in a worker thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        """Run a short blocking call in a worker thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._quick, call)
 
     def insert(self, job: Job, prepare: Callable[[], Plan]) -> None:
         """Take a job on and start it.
@@ -126,7 +130,8 @@ class JobRunner:
             async with self.locks.hold(plan.writes):
                 job.state, job.started_ms = "RUNNING", now_ms()
                 async with self._deadline(job):
-                    outcome = await self.in_thread(lambda: self._execute(job, plan))
+                    loop = asyncio.get_running_loop()
+                    outcome = await loop.run_in_executor(self._pool, self._execute, job, plan)
             job.outcome = outcome
         except ServiceError as error:
             await self._fail(job, error)

@@ -166,6 +166,7 @@ def test_views_read_tables_and_other_views(shop: Shop) -> None:
     shop.client.create_table(view)
     assert shop.rows("SELECT most, (SELECT COUNT(*) FROM doubled) FROM largest") == [(4, 2)]
     found = shop.client.get_table(shop.table("doubled"))
+    assert found.view_query == f"SELECT a, 2 * a AS b FROM {shop.dataset}.t"
     assert (found.table_type, [one.name for one in found.schema]) == ("VIEW", ["a", "b"])
     assert {one.table_id: one.table_type for one in shop.client.list_tables(shop.dataset)} == {
         "doubled": "VIEW",

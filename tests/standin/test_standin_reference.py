@@ -3,6 +3,7 @@
 import base64
 import datetime as dt
 import json
+import math
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -66,7 +67,8 @@ def equal(found: object, expected: object) -> bool:
         )
     if isinstance(found, float):
         # The reference writes 17 digits; both must read as the same number (or not be one).
-        return str(float(str(expected))) == str(found)
+        other = float(str(expected))
+        return found == other or (math.isnan(found) and math.isnan(other))
     if isinstance(found, int | Decimal) and not isinstance(found, bool):
         return not isinstance(expected, bool) and found == Decimal(str(expected))
     return type(found) is type(expected) and found == expected

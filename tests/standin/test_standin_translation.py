@@ -15,7 +15,7 @@ from techmart_fast.standin.sql.assign import assigned
 from techmart_fast.standin.sql.check import CONSUMED
 from techmart_fast.standin.sql.names import Names
 from techmart_fast.standin.sql.parameters import Parameters, parameters_of
-from techmart_fast.standin.sql.parse import parse_query, parse_script
+from techmart_fast.standin.sql.parse import VIEW_TEXT, parse_query, parse_script
 from techmart_fast.standin.sql.rules import PLAIN, RULES
 from techmart_fast.standin.sql.statements import result_kinds, writes_of
 from techmart_fast.standin.storage import Storage
@@ -171,6 +171,17 @@ def test_a_statement_tells_which_tables_it_changes(sql: str, written: set[str]) 
     for statement in parse_script(sql):
         found |= writes_of(statement, project="p", default=SHOP)
     assert {f"{one.project}.{one.dataset}.{one.table}" for one in found} == written
+
+
+def test_the_text_of_a_view_is_kept_as_it_was_written() -> None:
+    script = """SELECT 1; CREATE OR REPLACE VIEW v OPTIONS (description = "as (x") AS -- why
+      SELECT 1 AS a, 'x; AS' AS b ;
+      CREATE VIEW w AS (SELECT 2 AS as_is)"""
+    assert [one.meta.get(VIEW_TEXT) for one in parse_script(script)] == [
+        None,
+        "SELECT 1 AS a, 'x; AS' AS b",
+        "(SELECT 2 AS as_is)",
+    ]
 
 
 def test_types_print_as_bigquery_and_as_duckdb_write_them() -> None:

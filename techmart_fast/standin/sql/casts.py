@@ -3,24 +3,25 @@
 https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_functions#cast
 """
 
+from decimal import Decimal
+
 from sqlglot import exp
 
 from techmart_fast.standin.bqtypes import NUMBERS, BqType, Kind
 from techmart_fast.standin.failure import not_implemented
-from techmart_fast.standin.sql.coercion import can_become, rebuilt
+from techmart_fast.standin.sql.coercion import can_become, check_text, rebuilt
 from techmart_fast.standin.sql.kinds import (
-    BIGNUMERIC,
-    BYTES,
     FLOAT64,
     INT64,
     NULL,
     NUMERIC,
-    STRING,
     call,
     cast,
     from_sqlglot,
     kind_of,
+    literal_of,
     shown,
+    text,
 )
 from techmart_fast.standin.sql.rules import rule
 
@@ -57,6 +58,8 @@ def _cast(node: exp.Expr) -> exp.Expr:
         if have != NULL and (have.kind, want.kind) not in _CASTS and have != want:
             raise not_implemented(f"a cast from {have} to {want}")
         value = cast(node.this, want)
+    if safe and isinstance(value, exp.Anonymous) and value.name == "exact_numeric":
+        return call("safe_exact_numeric", *value.expressions)
     if safe and isinstance(value, exp.Cast):
         return exp.TryCast(this=value.this, to=value.args["to"])
     if safe:
@@ -66,25 +69,51 @@ def _cast(node: exp.Expr) -> exp.Expr:
 
 def _converted(value: exp.Expr, have: BqType, want: BqType) -> exp.Expr | None:
     """Casts for which DuckDB's own differs."""
-    if want == STRING and have in _TEXT_OF:
-        return call(_TEXT_OF[have], value)
-    if want == INT64 and have == FLOAT64:
+    if want.kind is Kind.STRING and have.kind in _TEXT_OF:
+        return call(_TEXT_OF[have.kind], value)
+    if have.kind is Kind.STRING and want.kind in _CHECKED:
+        return _of_text(value, want)
+    if (have, want) == (FLOAT64, INT64):
         # DuckDB rounds a half to the even neighbour; BigQuery away from zero.
         return cast(call("round", value), want)
-    if want == INT64 and have == STRING:
-        return cast(call("bq_whole_text", value), want)
-    if want == BYTES and have == STRING:
-        return call("encode", value)
-    if want == STRING and have == BYTES:
-        return call("decode", value)
+    if (have, want) == (FLOAT64, NUMERIC):
+        return _numeric_of_float(value)
     return None
 
 
+def _of_text(value: exp.Expr, want: BqType) -> exp.Expr:
+    """A text as a value; of a literal it is known beforehand whether it can be one."""
+    name, literal = _CHECKED[want.kind], literal_of(value)
+    if want.kind is Kind.BYTES:
+        return call(name, value)
+    if literal is None or isinstance(value.parent, exp.TryCast):
+        return cast(call(name, value), want)
+    check_text(literal.name, want)
+    return cast(value, want)
+
+
+def _numeric_of_float(value: exp.Expr) -> exp.Expr:
+    """A float as NUMERIC: a literal as it is written, others by their exact binary value."""
+    literal = literal_of(value)
+    if literal is not None and abs(Decimal(literal.name)) < _NUMERIC_LIMIT:
+        return cast(text(literal.name), NUMERIC)
+    return call("exact_numeric", value)
+
+
+_NUMERIC_LIMIT = Decimal(10) ** 29
+_CHECKED = {
+    Kind.BOOL: "bq_bool_text",
+    Kind.BYTES: "encode",
+    Kind.DATE: "bq_date_text",
+    Kind.INT64: "bq_whole_text",
+    Kind.TIMESTAMP: "bq_instant_text",
+}
 _TEXT_OF = {
-    FLOAT64: "bq_float_text",
-    NUMERIC: "bq_numeric_text",
-    BIGNUMERIC: "bq_numeric_text",
-    BqType(Kind.TIMESTAMP): "bq_timestamp_text",
+    Kind.BIGNUMERIC: "bq_numeric_text",
+    Kind.BYTES: "decode",
+    Kind.FLOAT64: "bq_float_text",
+    Kind.NUMERIC: "bq_numeric_text",
+    Kind.TIMESTAMP: "bq_timestamp_text",
 }
 _CASTS = {
     *((one, other) for one in NUMBERS for other in NUMBERS),

@@ -3,7 +3,8 @@
 https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_rules
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 
 from sqlglot import exp
 
@@ -135,7 +136,34 @@ def coerced(node: exp.Expr, want: BqType, *, what: str) -> exp.Expr:
     written = literal_of(node)
     if written is not None and not written.is_string and want.kind in NUMBERS:
         return cast(text(written.name), want)
+    if written is not None and written.is_string:
+        check_text(written.name, want)
     return rebuilt(node, want, what=what) or cast(node, want)
+
+
+def check_text(written: str, want: BqType) -> None:
+    """Refuse a literal text that can't become a value of a type.
+
+    Raises:
+        ServiceError: `invalidQuery`.
+    """
+    form = _FORMS.get(want.kind)
+    if form is not None and not form.fullmatch(written):
+        raise invalid_query(f"Could not cast literal {written[:80]!r} to type {want}")
+
+
+# What BigQuery reads as a value of these types; DuckDB would take more. For texts that are not
+# literals the same stands in macros.sql.
+_FORMS: Mapping[Kind, re.Pattern[str]] = {
+    Kind.INT64: re.compile(r"\s*[+-]?(\d+|0[xX][0-9a-fA-F]+)\s*", re.ASCII),
+    Kind.BOOL: re.compile(r"true|false", re.IGNORECASE),
+    Kind.DATE: re.compile(r"\d{1,4}-\d{1,2}-\d{1,2}", re.ASCII),
+    Kind.TIMESTAMP: re.compile(
+        r"\d{1,4}-\d{1,2}-\d{1,2}([ tT]\d{1,2}:\d{1,2}(:\d{1,2}(\.\d{1,6})?)?)?"
+        r"( ?([zZ]|UTC|[+-]\d{1,2}(:\d{2})?))?",
+        re.ASCII,
+    ),
+}
 
 
 def rebuilt(node: exp.Expr, want: BqType, *, what: str) -> exp.Expr | None:

@@ -20,7 +20,7 @@ from techmart_fast.standin.sql.context import Context, Done, finished_ddl
 from techmart_fast.standin.sql.names import Names
 from techmart_fast.standin.sql.options import Clauses, clauses_of, column_of
 from techmart_fast.standin.sql.parameters import Parameters
-from techmart_fast.standin.sql.parse import parse_query
+from techmart_fast.standin.sql.parse import VIEW_TEXT, parse_query
 from techmart_fast.standin.work import Work, physical
 
 
@@ -160,7 +160,7 @@ def create_view(node: exp.Create, context: Context) -> Done:
     if found is not None and (not node.args.get("replace") or found.view_query is None):
         raise duplicate("Table", str(ref))
     clauses = _clauses(node, context)
-    text = node.expression.sql(dialect="bigquery")
+    text = str(node.meta[VIEW_TEXT])
     view = replace(_fresh(ref, view_columns(context.work, ref, text), clauses), view_query=text)
     operation = "REPLACE" if found is not None else "CREATE"
     if not context.dry:

@@ -42,12 +42,35 @@ def _unified(nodes: Sequence[exp.Expr], *, what: str) -> list[exp.Expr]:
 )  # fmt: skip
 def _comparison(node: exp.Expr) -> exp.Expr:
     sides = [node.this, node.expression]
+    if any(kind_of(one).kind is Kind.STRUCT for one in sides):
+        return _struct_comparison(node)
     if any(kind_of(one).kind in (Kind.ARRAY, Kind.JSON) for one in sides):
         raise invalid_query(f"Equality and order are not defined for {kind_of(sides[0])}.")
     left, right = _unified(sides, what=f"operator {node.key}")
     node.set("this", left)
     node.set("expression", right)
     return node
+
+
+def _struct_comparison(node: exp.Expr) -> exp.Expr:
+    """Structs are equal field by field, and null where a field decides nothing."""
+    if not isinstance(node, (exp.EQ, exp.NEQ)):
+        raise not_implemented(f"this comparison of structs: {shown(node)}")
+    same = _same_fields(node.this, node.expression)
+    return noted(exp.Not(this=same), BOOL) if isinstance(node, exp.NEQ) else same
+
+
+def _same_fields(left: exp.Expr, right: exp.Expr) -> exp.Expr:
+    if not isinstance(left, exp.Struct) or not isinstance(right, exp.Struct):
+        raise not_implemented("comparing structs that are not written out")
+    if len(left.expressions) != len(right.expressions):
+        raise invalid_query("Structs of different numbers of fields can't be compared.")
+    pairs = zip(left.expressions, right.expressions, strict=True)
+    parts = []
+    for one, other in pairs:
+        first, second = _unified([one.expression, other.expression], what="operator =")
+        parts.append(exp.EQ(this=first.copy(), expression=second.copy()))
+    return noted(exp.Paren(this=exp.and_(*parts)), BOOL)
 
 
 @rule(exp.Between, type_of=always(BOOL))
@@ -63,10 +86,13 @@ def _between(node: exp.Expr) -> exp.Expr:
 def _in(node: exp.Expr) -> exp.Expr:
     if node.args.get("unnest"):
         return _in_array(node)
+    if kind_of(node.this).kind is Kind.STRUCT:
+        if node.args.get("query"):
+            raise not_implemented(f"IN with structs and a subquery: {shown(node)}")
+        same = [_same_fields(node.this, one) for one in node.expressions]
+        return noted(exp.Paren(this=exp.or_(*same)), BOOL)
     if node.args.get("query"):
         return node
-    if isinstance(node.this, exp.Tuple) or any(isinstance(o, exp.Tuple) for o in node.expressions):
-        raise not_implemented(f"IN with tuples: {shown(node)}")
     value, *listed = _unified([node.this, *node.expressions], what="operator IN")
     node.set("this", value)
     node.set("expressions", listed)

@@ -99,7 +99,7 @@ def _add(node: exp.Expr) -> exp.Expr:
             if kind_of(node.args[side]) == INT64:
                 node.set(side, exp.Cast(this=node.args[side], to=exp.DataType.build("INT")))
         return cast(exp.Paren(this=node.copy()), DATE)
-    return _coerced_sides(node, kind)
+    return _finite(_coerced_sides(node, kind), kind)
 
 
 @rule(exp.Mul, type_of=_arithmetic_type)
@@ -114,7 +114,14 @@ def _multiply(node: exp.Expr) -> exp.Expr:
                 return cast(exp.Paren(this=exp.Mul(this=numeric, expression=whole)), NUMERIC)
         return call("bq_multiply_numeric", *_sides(node, kind))
     _refuse_bignumeric(node, kind)
-    return _coerced_sides(node, kind)
+    return _finite(_coerced_sides(node, kind), kind)
+
+
+def _finite(node: exp.Expr, kind: BqType) -> exp.Expr:
+    """A float operation as an error where it overflows; other numbers see to it themselves."""
+    if kind != FLOAT64:
+        return node
+    return call("bq_finite", node.copy(), node.this.copy(), node.expression.copy())
 
 
 def _quotient_type(node: exp.Expr) -> BqType:
@@ -220,7 +227,8 @@ def _power_type(node: exp.Expr) -> BqType:
 
 @rule(exp.Pow, type_of=_power_type)
 def _power(node: exp.Expr) -> exp.Expr:
-    return call("pow", *_sides(node, FLOAT64))
+    base, exponent = _sides(node, FLOAT64)
+    return call("bq_finite", call("pow", base, exponent), base.copy(), exponent.copy())
 
 
 @rule(exp.IsNan, exp.IsInf, type_of=always(BOOL))

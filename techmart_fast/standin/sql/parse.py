@@ -2,12 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import SqlglotError
+from sqlglot.tokenizer_core import Token, TokenType
 
 from techmart_fast.standin.failure import invalid_query, not_implemented
+
+VIEW_TEXT = "view_text"
+"""Key of a CREATE VIEW's notes: the text of its query."""
 
 
 @contextmanager
@@ -33,10 +39,42 @@ def parse_script(sql: str) -> list[exp.Expr]:
     statements = [one for one in statements if not isinstance(one, exp.Semicolon)]
     if not statements:
         raise invalid_query("Syntax error: Unexpected end of script")
+    _note_view_texts(sql, statements)
     for one in statements:
         if isinstance(one, exp.Command):
             raise not_implemented(f"the statement {one.sql(dialect='bigquery')[:80]}")
     return statements
+
+
+def _note_view_texts(sql: str, statements: list[exp.Expr]) -> None:
+    """Note the text of every view's query as it was written: that is what a view keeps."""
+    if not any(isinstance(one, exp.Create) and one.kind == "VIEW" for one in statements):
+        return
+    pieces: list[list[Token]] = [[]]
+    for token in BigQuery().tokenize(sql):
+        if token.token_type == TokenType.SEMICOLON:
+            pieces.append([])
+        else:
+            pieces[-1].append(token)
+    pieces = [piece for piece in pieces if piece]
+    if len(pieces) != len(statements):
+        raise not_implemented("CREATE VIEW in such a script")
+    for piece, statement in zip(pieces, statements, strict=True):
+        if isinstance(statement, exp.Create) and statement.kind == "VIEW":
+            statement.meta[VIEW_TEXT] = sql[_query_start(piece) : piece[-1].end + 1]
+
+
+def _query_start(tokens: list[Token]) -> int:
+    """Where the query of CREATE VIEW … AS query begins."""
+    depth = 0
+    for token, following in pairwise(tokens):
+        if token.token_type == TokenType.L_PAREN:
+            depth += 1
+        elif token.token_type == TokenType.R_PAREN:
+            depth -= 1
+        elif token.token_type == TokenType.ALIAS and not depth:
+            return following.start
+    raise invalid_query("Syntax error: a view needs a query")
 
 
 def parse_query(sql: str) -> exp.Query:

@@ -4,6 +4,8 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/string_functions
 https://cloud.google.com/bigquery/docs/reference/standard-sql/hash_functions
 """
 
+import re
+
 from sqlglot import exp
 
 from techmart_fast.standin.bqtypes import BqType, Kind
@@ -69,9 +71,14 @@ def _joined(node: exp.Expr) -> exp.Expr:
     return exp.Paren(this=result)
 
 
-@rule(exp.Upper, exp.Lower, exp.Reverse, type_of=always(STRING))
+@rule(exp.Upper, exp.Lower, type_of=always(STRING))
 def _cased(node: exp.Expr) -> exp.Expr:
-    return call(node.key, *_texts(node, "this"))
+    return call(f"bq_{node.key}", *_texts(node, "this"))
+
+
+@rule(exp.Reverse, type_of=always(STRING))
+def _reversed(node: exp.Expr) -> exp.Expr:
+    return call("reverse", *_texts(node, "this"))
 
 
 def _of_text(node: exp.Expr) -> BqType:
@@ -169,6 +176,9 @@ def _regexp_extracted(node: exp.Expr) -> exp.Expr:
     if pattern is None:
         raise not_implemented("REGEXP_EXTRACT with a pattern that is not a literal")
     groups = pattern.name.replace("\\(", "").replace("(?:", "").count("(")
+    if groups == 1 and re.search(r"\)[?*{]|\|", pattern.name):
+        # A group that takes no part gives null, which DuckDB can't tell from an empty one.
+        raise not_implemented("REGEXP_EXTRACT of a group that may take no part")
     if groups > 1:
         raise invalid_query("Regular expression has more than one capturing group.")
     return call(
