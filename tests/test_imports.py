@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "techmart_fast"
 
 VOCABULARY = {
-    *("bundled", "calendar", "contract", "errors", "reasons", "records", "settings", "version"),
+    *("bundled", "calendar", "contract", "errors", "reasons", "records", "settings"),
+    *("together", "version"),
 }
 STAGES = VOCABULARY | {"sources", "decode", "validate", "transform", "quality", "results"}
 SINKS = {"postgres", "warehouse"}

@@ -18,6 +18,7 @@ from techmart_fast.pipeline.meter import Lap, Meter
 from techmart_fast.postgres import Lease, OutboxEntry, PostgresSink
 from techmart_fast.postgres import LoadGroup as StoredGroup
 from techmart_fast.records import SpooledFile
+from techmart_fast.together import together
 from techmart_fast.warehouse import (
     LoadGroup,
     LoadPart,
@@ -95,8 +96,7 @@ class Publisher:
 
         Returns None when there was nothing to publish and the rollups were up to date.
         """
-        for key in tuple(self._parts):
-            await self._merge(key)
+        await self._merge_all()
         groups = [self._group(members) for members in self._parts.values()]
         began = time.perf_counter()
         refreshed = await self._warehouse.refresh(groups, self._contract.analytics)
@@ -177,6 +177,18 @@ class Publisher:
             if error.reason != _JOB_FAILED or part.attempt == _MOST_ATTEMPTS:
                 raise
             await self._load_again(_key(part))
+
+    async def _merge_all(self) -> None:
+        """Merge groups of different tables at the same time, those of one table in turn."""
+        by_table: dict[LoadTable, list[_Key]] = {}
+        for key in self._parts:
+            by_table.setdefault(key[1], []).append(key)
+
+        async def in_turn(keys: Sequence[_Key]) -> None:
+            for key in keys:
+                await self._merge(key)
+
+        await together({f"merge into {table}": in_turn(keys) for table, keys in by_table.items()})
 
     async def _merge(self, key: _Key) -> None:
         group = self._group(self._parts[key])

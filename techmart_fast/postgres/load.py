@@ -1,10 +1,9 @@
 """One batch, one transaction: claim, parents, plan, rows, quarantine, outbox, checkpoint."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,9 +20,7 @@ from techmart_fast.postgres.session import Session
 from techmart_fast.postgres.staging import Judged
 from techmart_fast.postgres.tables import Table, table_of
 from techmart_fast.records import FeedCounts, SpooledFile
-
-_First = TypeVar("_First")
-_Second = TypeVar("_Second")
+from techmart_fast.together import both
 
 
 async def load(frame: Frame, write: BatchWrite) -> BatchOutcome:
@@ -48,8 +45,10 @@ async def load(frame: Frame, write: BatchWrite) -> BatchOutcome:
         writer = _Writer(
             session=frame.session, table=table, records=records, batch_no=claim.batch_no
         )
-        spooled, superseded = await together(
-            spool_rows(write.spool, table, accepted, claim.catalogue), writer.write(write, plan)
+        spooled, superseded = await both(
+            ("spool", "write rows"),
+            spool_rows(write.spool, table, accepted, claim.catalogue),
+            writer.write(write, plan),
         )
         dates = touched_dates(spooled, plan.judged.old_dates)
         if spooled is not None:
@@ -93,25 +92,6 @@ async def spool_rows(
 def touched_dates(spooled: SpooledFile | None, old_dates: Sequence[date]) -> tuple[date, ...]:
     """Every date that a batch touches in the warehouse, sorted."""
     return tuple(sorted({*(spooled.dates if spooled else ()), *old_dates}))
-
-
-async def together(first: Awaitable[_First], second: Awaitable[_Second]) -> tuple[_First, _Second]:
-    """Both results; when one fails the other is cancelled, and the first error is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            one = group.create_task(_result(first), name="spool")
-            two = group.create_task(_result(second), name="write rows")
-    except BaseExceptionGroup as errors:
-        first_error = errors.exceptions[0]
-        raise first_error from first_error.__cause__
-    return one.result(), two.result()
-
-
-_Result = TypeVar("_Result")
-
-
-async def _result(awaitable: Awaitable[_Result]) -> _Result:
-    return await awaitable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

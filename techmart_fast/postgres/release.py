@@ -12,13 +12,14 @@ from techmart_fast.postgres.arrow_out import fetch_arrow
 from techmart_fast.postgres.columns import column_list, pieces
 from techmart_fast.postgres.fold import ParentKeys, to_mask
 from techmart_fast.postgres.frame import Change, Frame
-from techmart_fast.postgres.load import spool_rows, together, touched_dates
+from techmart_fast.postgres.load import spool_rows, touched_dates
 from techmart_fast.postgres.model import SPOOLED, Lease, Release, Spool
 from techmart_fast.postgres.parents import lock_parents
 from techmart_fast.postgres.session import Session
 from techmart_fast.postgres.statements import statement
 from techmart_fast.postgres.tables import Table, table_of
 from techmart_fast.records import Feed, FeedCounts
+from techmart_fast.together import both
 
 _DOING = "releasing held transactions"
 
@@ -53,7 +54,8 @@ async def _release_batch(
         accepted = await _accepted(session, table)
         gone = await session.fetchrow(statement("release", "let_go"), doing=_DOING)
         released = int(gone["counted"]) if gone else 0
-        spooled, superseded = await together(
+        spooled, superseded = await both(
+            ("spool", "write rows"),
             spool_rows(spool, table, accepted, claim.catalogue),
             staging.apply(session, table, judged, claim.batch_no),
         )

@@ -16,11 +16,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 from techmart_fast.contract.model import AnalyticsRules
+from techmart_fast.together import together
 from techmart_fast.warehouse.groups import LoadGroup, LoadTable, Refreshed
 from techmart_fast.warehouse.jobs import Jobs
 from techmart_fast.warehouse.periods import chunks, period_count, period_days, period_starts
 from techmart_fast.warehouse.statements import Scalar, Statement, statement
-from techmart_fast.warehouse.together import together
 
 PARTIALS = ("totals", "users", "products", "purchases")
 RULES_LABEL = "rules"

@@ -10,6 +10,7 @@ from typing import Self, cast
 import pyarrow as pa
 
 from techmart_fast.contract.model import AnalyticsRules
+from techmart_fast.together import together
 from techmart_fast.warehouse.faults import service_error
 from techmart_fast.warehouse.groups import (
     Ensured,
@@ -30,7 +31,6 @@ from techmart_fast.warehouse.service import Connect, Service
 from techmart_fast.warehouse.staging import Staging
 from techmart_fast.warehouse.statements import Scalar, Statement, statement
 from techmart_fast.warehouse.target import WarehouseTarget
-from techmart_fast.warehouse.together import together
 
 _FINANCIALS = "financial_reports"
 

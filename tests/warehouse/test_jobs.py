@@ -55,11 +55,11 @@ def passing(reason: str = "backendError") -> WarehouseError:
 
 
 async def test_a_job_is_asked_for_at_growing_intervals_until_it_is_done() -> None:
-    service = scripted(*[running()] * 25, ended(rows=7, bytes_billed=100))
+    service = scripted(*[running()] * 45, ended(rows=7, bytes_billed=100))
     async with jobs_of(service) as (jobs, clock):
         state = await jobs.run(STATEMENT)
         assert state.rows == 7
-        assert clock.slept[:3] == pytest.approx([0.004, 0.0064, 0.01024])
+        assert clock.slept[:3] == pytest.approx([0.004, 0.0048, 0.00576])
         assert max(clock.slept) == LONGEST_POLL_SECONDS
         assert jobs.cost == JobCost(jobs=1, bytes_billed=100)
     assert service.closed
