@@ -3,7 +3,8 @@
 --   psql -v ON_ERROR_STOP=1 -f schemas/postgres_schema.sql       (PostgreSQL 14 or later)
 --
 -- The loader's first run applies this same file. It may be applied again at any time: what exists
--- stays. Schema `public` holds the shop's data, schema `techmart_loader` what the loader itself
+-- stays. A database with an older version is refused; any run of the loader brings it up to date,
+-- step by step, from schemas/postgres. Schema `public` holds the shop's data, schema `techmart_loader` what the loader itself
 -- needs. Ids are compared byte by byte (COLLATE "C"): faster, and the same order on every server.
 --
 -- Sets that a data contract defines (currencies, payment methods, tiers, age groups) are not
@@ -30,6 +31,10 @@ BEGIN
             RAISE EXCEPTION 'schema public already has tables of another application: %', stranger
                 USING HINT = 'Load into an empty database.', ERRCODE = 'duplicate_table';
         END IF;
+    ELSIF EXISTS (SELECT FROM techmart_loader.schema_migrations)
+        AND NOT EXISTS (SELECT FROM techmart_loader.schema_migrations WHERE version = 2) THEN
+        RAISE EXCEPTION 'this database has an older version of the schema'
+            USING HINT = 'Any run of techmart-fast brings it up to date.';
     END IF;
 END
 $$;
@@ -307,12 +312,18 @@ CREATE TABLE IF NOT EXISTS techmart_loader.runs (
     bytes_read        bigint,
     peak_memory_bytes bigint,
     error             text,
+    told              boolean     NOT NULL DEFAULT false,
     CONSTRAINT runs_status_known CHECK (status IN ('running', 'completed', 'failed', 'stopped'))
 );
 COMMENT ON TABLE techmart_loader.runs IS 'One row for every run, failed ones too.';
+COMMENT ON COLUMN techmart_loader.runs.told IS
+    'Whether the warehouse has this row and its quality metrics.';
 
 CREATE INDEX IF NOT EXISTS runs_started_at ON techmart_loader.runs (started_at);
 COMMENT ON INDEX techmart_loader.runs_started_at IS 'Serves the newest runs.';
+
+CREATE INDEX IF NOT EXISTS runs_untold ON techmart_loader.runs (started_at) WHERE NOT told;
+COMMENT ON INDEX techmart_loader.runs_untold IS 'Serves the runs that the warehouse is owed.';
 
 CREATE TABLE IF NOT EXISTS techmart_loader.data_quality_metrics (
     run_id     uuid             NOT NULL REFERENCES techmart_loader.runs,
@@ -337,6 +348,8 @@ CREATE TABLE IF NOT EXISTS techmart_loader.files (
     size_bytes    bigint      NOT NULL,
     compression   text        NOT NULL,
     format        text        NOT NULL,
+    block_bytes   bigint,
+    lanes         integer,
     first_run_id  uuid        NOT NULL,
     registered_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (feed, fingerprint),
@@ -344,6 +357,10 @@ CREATE TABLE IF NOT EXISTS techmart_loader.files (
 );
 COMMENT ON TABLE techmart_loader.files IS
     'Known files by content; the ordinal is the first half of the position of their records.';
+COMMENT ON COLUMN techmart_loader.files.block_bytes IS
+    'Length of the blocks that the file was first cut into; every rerun cuts it the same way.';
+COMMENT ON COLUMN techmart_loader.files.lanes IS
+    'Shares of each block, by key; the same in every rerun.';
 COMMENT ON INDEX techmart_loader.files_ordinal_taken IS
     'Serves the next ordinal of a feed, and keeps positions unique.';
 
@@ -368,6 +385,8 @@ CREATE TABLE IF NOT EXISTS techmart_loader.batches (
     rejected         bigint      NOT NULL DEFAULT 0,
     released         bigint      NOT NULL DEFAULT 0,
     superseded       bigint      NOT NULL DEFAULT 0,
+    flagged          bigint      NOT NULL DEFAULT 0,
+    judged_by        uuid        NOT NULL,
     committed_at     timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT batches_batch_id_once UNIQUE (batch_id),
     CONSTRAINT batches_kind_known CHECK (kind IN ('load', 'release', 'deactivate')),
@@ -377,6 +396,10 @@ COMMENT ON TABLE techmart_loader.batches IS
     'Committed batches. A batch that is here is skipped by every rerun.';
 COMMENT ON COLUMN techmart_loader.batches.superseded IS
     'Held rows dropped because a newer version of their transaction was loaded.';
+COMMENT ON COLUMN techmart_loader.batches.flagged IS
+    'Loaded records with a business rule flag.';
+COMMENT ON COLUMN techmart_loader.batches.judged_by IS
+    'The run whose quality counts this batch: that which took it in, unless it never completed.';
 COMMENT ON INDEX techmart_loader.batches_batch_id_once IS
     'Serves skipping a committed batch, and looking up a COMMIT whose answer was lost.';
 
@@ -501,6 +524,6 @@ CREATE INDEX IF NOT EXISTS outbox_open
     ON techmart_loader.outbox (entry_id) WHERE published_at IS NULL;
 COMMENT ON INDEX techmart_loader.outbox_open IS 'Serves the entries that are not published yet.';
 
-INSERT INTO techmart_loader.schema_migrations (version) VALUES (1) ON CONFLICT DO NOTHING;
+INSERT INTO techmart_loader.schema_migrations (version) VALUES (1), (2) ON CONFLICT DO NOTHING;
 
 COMMIT;

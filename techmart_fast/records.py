@@ -164,13 +164,29 @@ the contract's reporting time zone.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """How a file is cut into batches: into blocks of `block_bytes`, each shared out to `lanes`.
+
+    It belongs to the file from its first load on: a rerun with other settings, or on a machine with
+    more cores, must find the same batches.
+    """
+
+    block_bytes: int
+    lanes: int
+
+
+NOT_CUT = Cut(block_bytes=0, lanes=0)
+"""The cut of a file that the sink has not registered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFile:
     """One input file, identified by content.
 
     `name` is what people see (the path as given, or `<stdin>`); `path` is what is opened.
-    `fingerprint` is the hex SHA-256 of the file's bytes as stored. `ordinal` is -1 until the
-    sink has registered the file. `inode` and `modified_ns` (0: not known) tell, together with
-    `size_bytes`, whether the file is still the one that was discovered.
+    `fingerprint` is the hex SHA-256 of the file's bytes as stored. `ordinal` is -1, and `cut`
+    `NOT_CUT`, until the sink has registered the file. `inode` and `modified_ns` (0: not known)
+    tell, together with `size_bytes`, whether the file is still the one that was discovered.
     """
 
     feed: Feed
@@ -181,6 +197,7 @@ class SourceFile:
     compression: str
     format: str
     ordinal: int = -1
+    cut: Cut = NOT_CUT
     inode: int = 0
     modified_ns: int = 0
 

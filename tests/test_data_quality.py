@@ -6,8 +6,10 @@ Runnable alone: `python tests/test_data_quality.py`.
 import asyncio
 import json
 import sys
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from google.auth.credentials import AnonymousCredentials
@@ -16,15 +18,15 @@ from google.cloud import bigquery
 from techmart_fast.api import DataSources
 from techmart_fast.contract import parse_contract
 from techmart_fast.dev import ShopSpec, generate
-from techmart_fast.errors import ExitCode
+from techmart_fast.errors import ExitCode, SourceNotFoundError, WarehouseError
 from techmart_fast.facade import ECommerceAnalyticsPipeline
 from techmart_fast.pipeline.sinks import open_sinks
-from techmart_fast.postgres import QuarantineFilter
+from techmart_fast.postgres import QuarantineFilter, RunStart
 from techmart_fast.quality import QualityStatus
 from techmart_fast.reasons import REASONS
 from techmart_fast.records import Feed
 from techmart_fast.results import RunStatus
-from techmart_fast.warehouse import STAND_IN_PROJECT
+from techmart_fast.warehouse import STAND_IN_PROJECT, WarehouseSink
 from tests.shops import Shop
 
 _USERS = "user_id,email,registration_date,country,age_group,customer_tier\n"
@@ -122,6 +124,45 @@ async def test_scores_and_the_run_are_stored_in_both_sinks(shop: Shop, feeds: Da
     assert run["run_id"] == str(result.run_id)
     assert run["status"] == "completed"
     assert (run["records_read"], run["records_rejected"]) == (10, 3)
+
+
+async def test_both_sinks_know_of_every_run_also_of_those_that_failed_or_were_killed(
+    shop: Shop, feeds: DataSources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await shop.run(feeds)
+    with pytest.raises(SourceNotFoundError):
+        await shop.run(DataSources(users=(str(tmp_path / "absent.csv"),)))
+    async with open_sinks(shop.settings) as sinks:  # a run that is gone: nobody ends it
+        killed = await sinks.postgres.start_run(
+            RunStart(
+                run_id=uuid4(),
+                started_at=datetime.now(UTC),
+                contract_name="techmart",
+                contract_version="v",
+                loader_version="0",
+                lease_seconds=60.0,
+            )
+        )
+    with monkeypatch.context() as patch:
+        patch.setattr(WarehouseSink, "record_run", _unreachable)
+        untold = await shop.run(feeds)
+    assert "The next run does it." in " ".join(untold.notes)
+    last = await shop.run(feeds)
+    async with open_sinks(shop.settings) as sinks:
+        assert sinks.local.standin is not None
+        monitored = await asyncio.to_thread(_monitored, sinks.local.standin.url, shop)
+        stored = await sinks.postgres.runs()
+    told = {run["run_id"]: (run["status"], run["error"]) for run in monitored}
+    assert told == {str(run.run_id): (run.status, run.error) for run in stored}
+    assert {str(run) for run in (first.run_id, killed.run_id, untold.run_id, last.run_id)} < set(
+        told
+    )
+    assert [run.status for run in stored].count("failed") == 2
+    assert any("absent.csv" in str(error) for _, error in told.values())
+
+
+async def _unreachable(*_: object) -> None:
+    raise WarehouseError("BigQuery does not answer.", reason="timeout", transient=True)
 
 
 async def test_repairs_and_unknown_fields_are_reported_and_reject_nothing(

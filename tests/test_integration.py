@@ -27,8 +27,10 @@ from techmart_fast.errors import (
     SourceNotFoundError,
     TechmartError,
 )
+from techmart_fast.quality import QualityStatus
 from techmart_fast.records import Feed
 from techmart_fast.results import RunResult, RunStatus
+from techmart_fast.settings import Settings
 from tests.model.shop import ShopModel
 from tests.shops import Shop, State, sources_in, with_postgres
 
@@ -305,6 +307,18 @@ def _one_line(error: TechmartError) -> str:
     assert message
     assert "\n" not in message
     return message
+
+
+async def test_a_rerun_with_other_blocks_and_writers_finds_the_same_batches(shop: Shop) -> None:
+    first = await shop.run()
+    other = with_postgres(shop.settings, writers=1)
+    smaller = other.pipeline.model_copy(update={"block_bytes": 70_000})
+    changed = Settings(pipeline=smaller, postgres=other.postgres, bigquery=other.bigquery)
+    again = await Shop(settings=changed).run()
+    assert again.nothing_new
+    assert (again.verdict, again.exit_code) == (QualityStatus.PASS, ExitCode.DONE)
+    assert all(quality.value is None for quality in again.quality.values())
+    assert again.rows_read == first.rows_read
 
 
 async def test_a_run_that_can_not_begin_says_so_in_one_line_and_writes_nothing(

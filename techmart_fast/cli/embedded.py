@@ -20,8 +20,7 @@ from techmart_fast.settings import Settings
 
 def never_used(settings: Settings) -> bool:
     """Whether the database is the embedded one and was never made: then there is nothing to ask."""
-    folder = LocalHome(settings.home).postgres
-    return settings.embedded_postgres and not (folder.is_dir() and any(folder.iterdir()))
+    return settings.embedded_postgres and LocalHome(settings.home).is_unused
 
 
 def print_start(settings: Settings, *, as_json: bool) -> int:

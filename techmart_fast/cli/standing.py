@@ -31,8 +31,8 @@ class Standing:
 
     @property
     def is_running(self) -> bool:
-        """Whether a run is at work."""
-        return self.stored is not None and self.stored.lease_run_id is not None
+        """Whether a run is at work (a paused one counts until another takes over)."""
+        return self.stored is not None and self.stored.lease_held
 
     @property
     def exit_code(self) -> ExitCode:
@@ -143,8 +143,12 @@ def _stored(stored: SinkStatus) -> RenderableType:
 def _warehouse(standing: Standing, stored: SinkStatus) -> str:
     if standing.is_running:
         return (
-            f"[cyan]A run holds the lease[/] since {instant(stored.lease_since)}: "
-            f"{stored.lease_run_id}. If it died, the next run takes over."
+            f"[cyan]A run is at work[/] since {instant(stored.lease_since)}: {stored.lease_run_id}."
+        )
+    if stored.lease_run_id is not None:
+        return (
+            f"[yellow]Run {stored.lease_run_id} ended without finishing.[/] What it committed "
+            "stays; the next run carries on: techmart-fast run"
         )
     if standing.is_behind:
         return (

@@ -32,6 +32,11 @@ class LocalHome:
         return self.path / "postgres"
 
     @property
+    def is_unused(self) -> bool:
+        """Whether there has never been an embedded server here."""
+        return not (self.postgres.is_dir() and any(self.postgres.iterdir()))
+
+    @property
     def standin(self) -> Path:
         """The BigQuery stand-in's database and record."""
         return self.path / "standin"

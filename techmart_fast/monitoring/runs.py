@@ -1,16 +1,18 @@
-"""A run's end as both sinks store it: the run row and its quality metrics."""
+"""A run's end as both sinks store it: the run row and its quality metrics.
 
-from collections.abc import Iterator, Mapping
-from datetime import date
+PostgreSQL gets it first; the warehouse is told from there, so that it hears of every run: also of
+one that was killed, and of one that ended while the warehouse could not be reached.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal
 
-from techmart_fast.contract import Contract
-from techmart_fast.postgres import QualityMetric, RunEnd
+from techmart_fast import postgres, warehouse
 from techmart_fast.quality import QualityScore, QualityStatus
 from techmart_fast.records import FeedCounts
 from techmart_fast.results import RunResult
-from techmart_fast.warehouse import MetricRow, RunRow
 
 _RATE = Decimal("0.01")
 _STATUS: Mapping[QualityStatus, Literal["PASS", "WARN", "FAIL"]] = {
@@ -20,9 +22,9 @@ _STATUS: Mapping[QualityStatus, Literal["PASS", "WARN", "FAIL"]] = {
 }
 
 
-def run_end(result: RunResult, bytes_read: int) -> RunEnd:
+def run_end(result: RunResult, bytes_read: int) -> postgres.RunEnd:
     """The end of a run for PostgreSQL."""
-    return RunEnd(
+    return postgres.RunEnd(
         status=result.status.value,
         feeds=result.feeds,
         seconds=result.seconds,
@@ -30,7 +32,7 @@ def run_end(result: RunResult, bytes_read: int) -> RunEnd:
         peak_memory_bytes=result.memory.loader,
         error=result.error,
         metrics=tuple(
-            QualityMetric(
+            postgres.QualityMetric(
                 table=table,
                 dimension=quality.dimension,
                 metric="score",
@@ -44,44 +46,54 @@ def run_end(result: RunResult, bytes_read: int) -> RunEnd:
     )
 
 
-def warehouse_run(result: RunResult, contract: Contract, bytes_read: int) -> RunRow:
-    """The run's row of `pipeline_monitoring`."""
-    total = sum(result.feeds.values(), FeedCounts())
-    seconds = Decimal(repr(result.seconds)) or Decimal("0.001")
-    return RunRow(
-        run_id=str(result.run_id),
-        started=result.started,
-        ended=result.ended,
-        status=result.status.value,
+def warehouse_run(run: postgres.RunRow) -> warehouse.RunRow:
+    """A run's row of `pipeline_monitoring`, from its row in PostgreSQL."""
+    total = sum(run.feeds.values(), FeedCounts())
+    seconds = Decimal(repr(run.seconds or 0.0)) or Decimal("0.001")
+    return warehouse.RunRow(
+        run_id=str(run.run_id),
+        started=run.started_at,
+        ended=_ended(run),
+        status=run.status,
         records_read=total.read,
         records_loaded=total.loaded,
         records_rejected=total.rejected,
         records_held=total.held,
         records_duplicate=total.duplicate,
         rows_per_second=(total.read / seconds).quantize(_RATE),
-        bytes_per_second=(bytes_read / seconds).quantize(_RATE),
-        peak_memory_bytes=result.memory.loader,
-        contract_version=contract.version,
-        error=result.error,
+        bytes_per_second=((run.bytes_read or 0) / seconds).quantize(_RATE),
+        peak_memory_bytes=run.peak_memory_bytes or 0,
+        contract_version=run.contract_version,
+        error=run.error,
     )
 
 
-def warehouse_metrics(result: RunResult) -> tuple[MetricRow, ...]:
-    """The run's rows of `data_quality_metrics`: every feed's scores, and those of all feeds."""
-    checked: date = result.ended.date()
+def warehouse_metrics(
+    run: postgres.RunRow, metrics: Sequence[postgres.QualityMetric]
+) -> tuple[warehouse.MetricRow, ...]:
+    """A run's rows of `data_quality_metrics`, from those in PostgreSQL."""
     return tuple(
-        MetricRow(
-            table=table,
-            dimension=quality.dimension,
-            metric="score",
-            check_date=checked,
-            value=quality.value,
-            threshold=quality.threshold,
-            status=quality.status.value,
-            details=_details(quality),
+        warehouse.MetricRow(
+            table=metric.table,
+            dimension=metric.dimension,
+            metric=metric.metric,
+            check_date=_ended(run).astimezone(UTC).date(),
+            value=_decimal(metric.value),
+            threshold=_decimal(metric.threshold),
+            status=metric.status,
+            details=metric.details,
         )
-        for table, quality in _scores(result)
+        for metric in metrics
     )
+
+
+def _ended(run: postgres.RunRow) -> datetime:
+    return run.ended_at or run.started_at
+
+
+def _decimal(stored: float | None) -> Decimal | None:
+    """The decimal that was stored: it has few digits, so the shortest that reads the same is it."""
+    return None if stored is None else Decimal(repr(stored))
 
 
 def _scores(result: RunResult) -> Iterator[tuple[str, QualityScore]]:

@@ -1,6 +1,6 @@
 """Loads one feed into PostgreSQL: read, prepare in threads, share out to writers, in order.
 
-    files ─▶ read ─▶ [raw] ─▶ prepare (threads) ─▶ [prepared] ─▶ share ─▶ [lane 0…n] ─▶ write
+    files ─▶ read ─▶ [raw] ─▶ prepare (threads) ─▶ [prepared] ─▶ share ─▶ [writer 0…n] ─▶ write
 
 Everything in brackets is a channel bounded in bytes, so memory stays flat whatever comes in. Blocks
 are prepared in parallel and handed on in source order: each lane sees its records as they stand
@@ -31,6 +31,7 @@ from techmart_fast.records import (
     REJECTIONS,
     BatchIdentity,
     Block,
+    Cut,
     Feed,
     FeedCounts,
     SourceFile,
@@ -55,13 +56,16 @@ class BlockSource(Protocol):
 class BatchSink(Protocol):
     """Commits batches; the part of the PostgreSQL sink that a feed needs."""
 
-    async def write(self, lane: int, write: BatchWrite) -> BatchOutcome:
-        """Commit one batch."""
+    async def write(self, writer: int, write: BatchWrite) -> BatchOutcome:
+        """Commit one batch on a writer's connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadPlan:
-    """What one feed's load needs to know. Sizes in bytes; `spool_folder` holds Parquet files."""
+    """What one feed's load needs to know. Sizes in bytes; `spool_folder` holds Parquet files.
+
+    All `files` are cut by `cut`. Each lane's batches go to one writer, in order.
+    """
 
     feed: Feed
     files: tuple[SourceFile, ...]
@@ -70,9 +74,9 @@ class LoadPlan:
     stages: Stages
     enricher: Enricher
     run_started: datetime
-    lanes: int
+    cut: Cut
+    writers: int
     threads: int
-    block_bytes: int
     channel_bytes: int
     max_record_bytes: int
     spool_folder: Path
@@ -82,7 +86,7 @@ class LoadPlan:
 class FeedOutcome:
     """What became of one feed.
 
-    `judged` is what its quality is scored on: all but what an earlier run had taken in already.
+    `judged` is what its quality is scored on: all but what an earlier run has judged.
     """
 
     counts: FeedCounts = field(default_factory=FeedCounts)
@@ -111,6 +115,7 @@ class FeedLoad:
         meter: Meter,
         observer: RunObserver,
         committed: Callable[[], None],
+        so_far: FeedOutcome | None = None,
     ) -> None:
         self._plan = plan
         self._blocks = blocks
@@ -120,15 +125,16 @@ class FeedLoad:
         self._committed = committed
         self._raw: ByteChannel[Block] = ByteChannel(plan.channel_bytes)
         self._prepared: ByteChannel[asyncio.Future[PreparedBlock]] = ByteChannel(plan.channel_bytes)
-        self._lanes: list[ByteChannel[_Share]] = [
-            ByteChannel(plan.channel_bytes // plan.lanes) for _ in range(plan.lanes)
+        writers = min(plan.writers, plan.cut.lanes)
+        self._writers: list[ByteChannel[_Share]] = [
+            ByteChannel(plan.channel_bytes // writers) for _ in range(writers)
         ]
-        self._outcome = FeedOutcome()
+        self._outcome = so_far or FeedOutcome()
         self._bytes_done: dict[str, int] = {}
 
     @property
     def outcome(self) -> FeedOutcome:
-        """What became of the feed so far: only what is committed is counted."""
+        """What became of the feed, `so_far` included: only what is committed is counted."""
         return self._outcome
 
     async def run(self) -> None:
@@ -145,8 +151,8 @@ class FeedLoad:
                 tasks.create_task(self._read(reader), name=f"read {plan.feed}")
                 tasks.create_task(self._prepare(workers), name=f"prepare {plan.feed}")
                 tasks.create_task(self._share(), name=f"share {plan.feed}")
-                for lane in range(plan.lanes):
-                    tasks.create_task(self._write(lane), name=f"write {plan.feed} {lane}")
+                for writer in range(len(self._writers)):
+                    tasks.create_task(self._write(writer), name=f"write {plan.feed} {writer}")
         finally:
             # Threads can't be cancelled; what they still do is pure and short.
             reader.shutdown(wait=False, cancel_futures=True)
@@ -158,7 +164,7 @@ class FeedLoad:
             blocks = self._blocks(
                 file,
                 plan.contract,
-                block_bytes=plan.block_bytes,
+                block_bytes=plan.cut.block_bytes,
                 max_record_bytes=plan.max_record_bytes,
             )
             try:
@@ -191,7 +197,7 @@ class FeedLoad:
             self._note(prepared)
             for lane, records in enumerate(prepared.lanes):
                 block, contract = prepared.candidates.block, self._plan.contract
-                identity = identify(block, contract, lane=lane, lanes=self._plan.lanes)
+                identity = identify(block, contract, lane=lane, lanes=self._plan.cut.lanes)
                 rejections = prepared.candidates.rejections if lane == 0 else _NO_REJECTIONS
                 write = BatchWrite(
                     lease=self._plan.lease,
@@ -204,16 +210,17 @@ class FeedLoad:
                 )
                 seen = _seen(prepared) if lane == 0 else QualityTally()
                 share = _Share(write=write, seen=seen)
-                await self._lanes[lane].send(share, records.nbytes + rejections.nbytes)
-        for channel in self._lanes:
+                writer = self._writers[lane % len(self._writers)]
+                await writer.send(share, records.nbytes + rejections.nbytes)
+        for channel in self._writers:
             await channel.close()
 
-    async def _write(self, lane: int) -> None:
-        async for share in self._lanes[lane]:
+    async def _write(self, writer: int) -> None:
+        async for share in self._writers[writer]:
             write = share.write
             rows, size = write.read, write.candidates.nbytes
             with self._meter.lap("postgres", rows=rows, size_bytes=size):
-                outcome = await self._sink.write(lane, write)
+                outcome = await self._sink.write(writer, write)
             if outcome.skipped and write.rejected_file is not None:
                 # Its rejections are in the outbox or the warehouse since the batch was committed.
                 await asyncio.to_thread(write.rejected_file.path.unlink, missing_ok=True)
@@ -249,9 +256,8 @@ class FeedLoad:
         write = share.write
         counts = replace(outcome.counts, repaired=share.seen.counts.repaired)
         self._outcome = replace(self._outcome, counts=self._outcome.counts + counts)
-        if not outcome.skipped:
-            # What an earlier run took in was judged by it: it is no duplicate of itself.
-            tally = QualityTally(counts=outcome.counts, flagged=outcome.flagged)
+        if outcome.judged is not None:
+            tally = QualityTally(counts=outcome.judged, flagged=outcome.flagged)
             self._outcome = replace(self._outcome, judged=self._outcome.judged + tally + share.seen)
         source = write.identity.source
         # Compressed files have more bytes inside than on disk: they count as done at their end.
@@ -262,7 +268,7 @@ class FeedLoad:
 
     def _progress(self, write: BatchWrite) -> FeedProgress:
         waiting = [self._raw.statistics(), self._prepared.statistics()]
-        waiting += [channel.statistics() for channel in self._lanes]
+        waiting += [channel.statistics() for channel in self._writers]
         return FeedProgress(
             feed=write.identity.feed,
             bytes_done=sum(self._bytes_done.values()),
@@ -311,7 +317,7 @@ def _prepare_block(block: Block, plan: LoadPlan) -> PreparedBlock:
         stages=plan.stages,
         enricher=plan.enricher,
         run_started=plan.run_started,
-        lanes=plan.lanes,
+        lanes=plan.cut.lanes,
     )
 
 

@@ -16,20 +16,16 @@ from techmart_fast.contract import Contract
 from techmart_fast.errors import ExitCode, TechmartError, WarehouseBehindError
 from techmart_fast.local import LocalHome
 from techmart_fast.monitoring.memory import MemoryWatch
-from techmart_fast.monitoring.runs import run_end, warehouse_metrics, warehouse_run
 from techmart_fast.pipeline.journal import Journal
 from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import RunObserver
 from techmart_fast.pipeline.sinks import Sinks, open_sinks
 from techmart_fast.pipeline.work import Work
-from techmart_fast.postgres import Lease, RunStart
+from techmart_fast.pipeline.write_down import record_refused, record_unopened, run_start, write_down
 from techmart_fast.records import Feed, SourceFile
 from techmart_fast.results import RunResult, RunStatus
 from techmart_fast.settings import Settings
 from techmart_fast.sources import discover
-from techmart_fast.version import VERSION
-
-_FINAL_WRITE_SECONDS = 30.0
 
 
 class _StopRequested(Exception):  # noqa: N818 - a request, not an error
@@ -66,7 +62,11 @@ async def run_pipeline(request: RunRequest) -> RunResult:
     journal = Journal(run_id=uuid4(), started=datetime.now(UTC), contract=request.contract)
     request.observer.phase("Looking at the input")
     home = LocalHome(request.settings.home).create()
-    files = await asyncio.to_thread(_discover, request, home)
+    try:
+        files = await asyncio.to_thread(_discover, request, home)
+    except TechmartError as unreadable:
+        await record_unopened(request.settings, journal, unreadable)
+        raise
     request.observer.phase("Opening PostgreSQL and the warehouse")
     try:
         async with open_sinks(request.settings) as sinks:
@@ -80,19 +80,14 @@ async def _run_into(
     sinks: Sinks, request: RunRequest, journal: Journal, files: Mapping[Feed, Sequence[SourceFile]]
 ) -> RunResult:
     journal.sinks = sinks
-    async with asyncio.TaskGroup() as opening:
-        opening.create_task(sinks.postgres.migrate(), name="migrate PostgreSQL")
-        opening.create_task(sinks.warehouse.ensure(), name="ensure the warehouse")
-    lease = await sinks.postgres.start_run(
-        RunStart(
-            run_id=journal.run_id,
-            started_at=journal.started,
-            contract_name=journal.contract.name,
-            contract_version=journal.contract.version,
-            loader_version=VERSION,
-            lease_seconds=request.settings.pipeline.lease_seconds,
-        )
-    )
+    try:
+        async with asyncio.TaskGroup() as opening:
+            opening.create_task(sinks.postgres.migrate(), name="migrate PostgreSQL")
+            opening.create_task(sinks.warehouse.ensure(), name="ensure the warehouse")
+        lease = await sinks.postgres.start_run(run_start(journal, request.settings))
+    except* TechmartError as group:
+        await record_refused(sinks, request.settings, journal, _first(group))
+        raise
     work = Work(
         journal=journal,
         sinks=sinks,
@@ -119,35 +114,17 @@ async def _run_into(
         except* asyncio.CancelledError:
             journal.memory = memory.peaks()
             cancelled = journal.result(RunStatus.STOPPED, error="Cancelled.")
-            await asyncio.shield(_write_down(sinks, lease, journal, cancelled))
+            await asyncio.shield(write_down(sinks, lease, journal, cancelled))
             raise
         journal.memory = memory.peaks()
     result = journal.result(status, error=error, exit_code=exit_code)
-    return await asyncio.shield(_write_down(sinks, lease, journal, result))
+    return await asyncio.shield(write_down(sinks, lease, journal, result))
 
 
 async def _watch(stop: asyncio.Event | None) -> None:
     if stop is not None:
         await stop.wait()
         raise _StopRequested
-
-
-async def _write_down(sinks: Sinks, lease: Lease, journal: Journal, result: RunResult) -> RunResult:
-    """Store the run's end in both sinks; what can't be stored is a note, never another failure."""
-    try:
-        async with asyncio.timeout(_FINAL_WRITE_SECONDS):
-            await sinks.postgres.finish_run(lease, run_end(result, journal.bytes_read))
-    except (TechmartError, TimeoutError) as error:
-        journal.notes.append(f"The end of the run could not be stored in PostgreSQL: {error}")
-    try:
-        async with asyncio.timeout(_FINAL_WRITE_SECONDS):
-            await sinks.warehouse.record_run(
-                warehouse_run(result, journal.contract, journal.bytes_read),
-                warehouse_metrics(result),
-            )
-    except (TechmartError, TimeoutError) as error:
-        journal.notes.append(f"The end of the run could not be stored in the warehouse: {error}")
-    return journal.result(result.status, error=result.error, exit_code=result.exit_code)
 
 
 def _discover(request: RunRequest, home: LocalHome) -> dict[Feed, list[SourceFile]]:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from techmart_fast.decode import blocks
 from techmart_fast.errors import SpoolError, WarehouseBehindError, WarehouseError
@@ -13,7 +14,7 @@ from techmart_fast.pipeline.progress import RunObserver
 from techmart_fast.pipeline.publish import Publisher
 from techmart_fast.pipeline.sinks import Sinks, writer_count
 from techmart_fast.postgres import Lease
-from techmart_fast.records import Feed, SourceFile
+from techmart_fast.records import Cut, Feed, SourceFile
 from techmart_fast.settings import Settings
 from techmart_fast.warehouse import LoadTable
 
@@ -95,41 +96,54 @@ class Work:
     async def _load(self, feed: Feed, found: Sequence[SourceFile], ordinal: int | None) -> None:
         self._observer.phase(f"Loading {feed}")
         contract, pipeline = self._journal.contract, self._settings.pipeline
+        writers = writer_count(self._settings) if feed is Feed.TRANSACTIONS else 1
         registered = await self._sinks.postgres.register_files(
-            self._lease, found, policy=contract.rules(feed).ordinal, explicit=ordinal
+            self._lease,
+            found,
+            policy=contract.rules(feed).ordinal,
+            cut=Cut(block_bytes=pipeline.block_bytes, lanes=writers),
+            explicit=ordinal,
         )
         tiers = None
         if feed is Feed.TRANSACTIONS:
             tiers = await self._sinks.postgres.premium_users(contract.users.default_customer_tier)
         files = tuple(sorted(registered, key=lambda file: file.ordinal))
-        load = FeedLoad(
-            LoadPlan(
+        enricher = self._stages.enricher(contract, tiers)
+        for cut, group in groupby(files, key=lambda file: file.cut):
+            # Files cut otherwise share out ids to writers otherwise: never at the same time.
+            plan = LoadPlan(
                 feed=feed,
-                files=files,
+                files=tuple(group),
                 contract=contract,
                 lease=self._lease,
                 stages=self._stages,
-                enricher=self._stages.enricher(contract, tiers),
+                enricher=enricher,
                 run_started=self._journal.started,
-                lanes=writer_count(self._settings) if feed is Feed.TRANSACTIONS else 1,
+                cut=cut,
+                writers=writers,
                 threads=pipeline.decode_threads or min(os.cpu_count() or 1, _MOST_THREADS),
-                block_bytes=pipeline.block_bytes,
                 channel_bytes=pipeline.channel_bytes,
                 max_record_bytes=pipeline.max_record_bytes,
                 spool_folder=self._sinks.home.spool,
-            ),
+            )
+            await self._load_group(plan)
+        if feed is Feed.PRODUCTS and contract.products.catalogue == "complete":
+            await self._deactivate(files)
+
+    async def _load_group(self, plan: LoadPlan) -> None:
+        load = FeedLoad(
+            plan,
             blocks=blocks,
             sink=self._sinks.postgres,
             meter=self._journal.meter,
             observer=self._observer,
             committed=self._publisher.wake,
+            so_far=self._journal.outcomes.get(plan.feed),
         )
         try:
             await load.run()
         finally:
-            self._journal.outcomes[feed] = load.outcome
-        if feed is Feed.PRODUCTS and contract.products.catalogue == "complete":
-            await self._deactivate(files)
+            self._journal.outcomes[plan.feed] = load.outcome
 
     async def _deactivate(self, files: Sequence[SourceFile]) -> None:
         spool = spooler(

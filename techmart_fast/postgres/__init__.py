@@ -18,6 +18,7 @@ from techmart_fast.postgres.model import (
     RunStart,
     SinkStatus,
     Spool,
+    UntoldRun,
 )
 from techmart_fast.postgres.sink import PostgresSink
 from techmart_fast.postgres.target import PostgresTarget
@@ -42,4 +43,5 @@ __all__ = [
     "RunStart",
     "SinkStatus",
     "Spool",
+    "UntoldRun",
 ]

@@ -16,7 +16,7 @@ from techmart_fast.postgres.target import PostgresTarget
 from techmart_fast.records import Feed
 
 _UPKEEP = -1
-"""The lane of releases and catalogues, beside those of the writers."""
+"""The number of the connection for releases and catalogues, beside those of the writers."""
 
 
 class Connections:
@@ -40,14 +40,14 @@ class Connections:
         self._command_timeout_seconds = command_timeout_seconds
         self._control: Session | None = None
         self._control_turn = asyncio.Lock()
-        self._lanes: dict[int, Session] = {}
+        self._writing: dict[int, Session] = {}
         self._staging: dict[int, set[Feed]] = {}
         self._lease: Lease | None = None
         self._integrity: ReferentialIntegrity = "triggers"
         self._server_version = ""
 
     def __repr__(self) -> str:
-        return f"{self._target}, {len(self._lanes)} of {self._writers} writers open"
+        return f"{self._target}, {len(self._writing)} of {self._writers} writers open"
 
     @property
     def referential_integrity(self) -> ReferentialIntegrity:
@@ -71,8 +71,8 @@ class Connections:
 
     async def close(self) -> None:
         """Close everything; safe to call again."""
-        sessions = [*self._lanes.values(), *([self._control] if self._control else [])]
-        self._lanes, self._staging, self._control, self._lease = {}, {}, None, None
+        sessions = [*self._writing.values(), *([self._control] if self._control else [])]
+        self._writing, self._staging, self._control, self._lease = {}, {}, None, None
         for session in sessions:
             await session.close()
 
@@ -86,25 +86,25 @@ class Connections:
                     await leases.take_again(self._control, self._lease)
             yield self._control
 
-    async def writer(self, lane: int, feed: Feed) -> Frame:
-        """The frame in which a lane's batches of a feed are written."""
-        if not 0 <= lane < self._writers:
-            raise ValueError(f"lane {lane} of {self._writers}")
-        return await self._frame(lane, feed)
+    async def writer(self, number: int, feed: Feed) -> Frame:
+        """The frame in which one writer's batches of a feed are written."""
+        if not 0 <= number < self._writers:
+            raise ValueError(f"writer {number} of {self._writers}")
+        return await self._frame(number, feed)
 
     async def upkeep(self, feed: Feed) -> Frame:
         """The frame of releases and catalogues."""
         return await self._frame(_UPKEEP, feed)
 
-    async def _frame(self, lane: int, feed: Feed) -> Frame:
-        session = self._lanes.get(lane)
+    async def _frame(self, number: int, feed: Feed) -> Frame:
+        session = self._writing.get(number)
         if session is None or session.closed:
-            session = self._lanes[lane] = await self._open()
-            self._staging[lane] = set()
+            session = self._writing[number] = await self._open()
+            self._staging[number] = set()
             await quarantine.create_table(session)
-        if feed not in self._staging[lane]:
+        if feed not in self._staging[number]:
             await staging.create_tables(session, table_of(feed))
-            self._staging[lane].add(feed)
+            self._staging[number].add(feed)
         return Frame(session=session, integrity=self._integrity, reopen=self._open)
 
     async def _open(self) -> Session:

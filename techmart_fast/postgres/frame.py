@@ -43,6 +43,17 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TakenIn:
+    """What became of a batch's candidates when they were taken in, in records."""
+
+    loaded: int
+    corrected: int
+    duplicate: int
+    held: int
+    flagged: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
     """Runs batch transactions on one session.
 
@@ -118,6 +129,16 @@ class Frame:
             catalogue=row["catalogue"],
         )
 
+    async def judge(self, lease: Lease, batch_id: UUID) -> TakenIn | None:
+        """Counts of a known batch that this run has to judge; `None` when that was done.
+
+        A batch is judged by the run that took it in, if that completed.
+        """
+        row = await self.session.fetchrow(
+            statement("batch", "judge"), batch_id, lease.run_id, doing="judging a batch"
+        )
+        return None if row is None else TakenIn(**row)
+
     async def owe(self, batch_no: int, file: SpooledFile, dates: Sequence[date]) -> None:
         """Put a spooled file into the outbox, with every date that it touches."""
         await self.session.execute(
@@ -152,6 +173,7 @@ class Frame:
         *,
         counts: FeedCounts,
         superseded: int,
+        flagged: int = 0,
     ) -> None:
         """Complete the batch's row; write lineage and the audit of inserts."""
         await self.session.execute(
@@ -165,6 +187,7 @@ class Frame:
             counts.rejected,
             counts.released,
             superseded,
+            flagged,
             [change.table for change in changes],
             [change.inserted for change in changes],
             [change.updated for change in changes],

@@ -105,13 +105,13 @@ async def _seize(session: Session, seen: asyncpg.Record, run: RunStart) -> int |
         if mine is None:
             await session.rollback()
             return None
+        if seen["run_id"] is not None:
+            await session.execute(statement("lease", "end_replaced"), seen["run_id"], doing=_DOING)
         taken = await session.fetchrow(
             statement("lease", "take"), run.run_id, run.lease_seconds, doing=_DOING
         )
         epoch = int(taken["epoch"]) if taken else 0
         await session.fetchrow(statement("lease", "hold"), epoch, doing=_DOING)
-        if seen["run_id"] is not None:
-            await session.execute(statement("lease", "end_replaced"), seen["run_id"], doing=_DOING)
         await session.execute(
             statement("runs", "start"),
             run.run_id,

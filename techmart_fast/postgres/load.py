@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from techmart_fast.postgres import quarantine, staging
 from techmart_fast.postgres.encode import copy_bytes, with_constants
 from techmart_fast.postgres.fold import Rows, missing_parents, shape, to_mask
-from techmart_fast.postgres.frame import Change, Frame
+from techmart_fast.postgres.frame import Change, Frame, TakenIn
 from techmart_fast.postgres.model import SPOOLED, BatchOutcome, BatchWrite, Spool
 from techmart_fast.postgres.parents import lock_parents
 from techmart_fast.postgres.plan import Plan, make_plan
@@ -32,7 +32,7 @@ async def load(frame: Frame, write: BatchWrite) -> BatchOutcome:
             write.lease, identity.batch_id, kind="load", table=table, identity=identity
         )
         if claim is None:
-            return _skipped(write)
+            return _skipped(write, await frame.judge(write.lease, identity.batch_id))
         parents = await lock_parents(
             frame.session, form.parents, batch_no=claim.batch_no, ordinal=identity.source.ordinal
         )
@@ -62,15 +62,21 @@ async def load(frame: Frame, write: BatchWrite) -> BatchOutcome:
             updated=plan.judged.updated,
             advanced=plan.judged.advanced,
         )
+        flagged = _flagged(table, records, plan.fresh) + plan.judged.flagged
         await frame.close(
-            claim.batch_no, (*parents.created, change), counts=counts, superseded=superseded
+            claim.batch_no,
+            (*parents.created, change),
+            counts=counts,
+            superseded=superseded,
+            flagged=flagged,
         )
         await frame.checkpoint(write.lease, identity)
     return BatchOutcome(
         batch_id=identity.batch_id,
         counts=counts,
+        judged=counts,
         accepted=accepted.num_rows,
-        flagged=_flagged(table, records, plan.fresh) + plan.judged.flagged,
+        flagged=flagged,
         superseded=superseded,
         dates=dates,
     )
@@ -169,16 +175,28 @@ def _counts(write: BatchWrite, plan: Plan) -> FeedCounts:
     )
 
 
-def _skipped(write: BatchWrite) -> BatchOutcome:
+def _skipped(write: BatchWrite, then: TakenIn | None) -> BatchOutcome:
+    counts = FeedCounts(
+        read=write.read,
+        rejected=write.rejections.num_rows,
+        duplicate=write.candidates.num_rows,
+        rejected_by_reason=quarantine.reasons(write.rejections),
+    )
+    judged = None
+    if then is not None:
+        judged = replace(
+            counts,
+            loaded=then.loaded,
+            corrected=then.corrected,
+            duplicate=then.duplicate,
+            held=then.held,
+        )
     return BatchOutcome(
         batch_id=write.identity.batch_id,
         skipped=True,
-        counts=FeedCounts(
-            read=write.read,
-            rejected=write.rejections.num_rows,
-            duplicate=write.candidates.num_rows,
-            rejected_by_reason=quarantine.reasons(write.rejections),
-        ),
+        counts=counts,
+        judged=judged,
+        flagged=then.flagged if then else 0,
     )
 
 

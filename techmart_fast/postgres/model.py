@@ -110,7 +110,9 @@ class BatchOutcome:
     """What became of a batch. `counts.adds_up` always holds.
 
     `skipped`: the batch was committed before; its candidates count as duplicates, nothing changed.
-    `accepted`: rows handed to the spool. `flagged`: loaded records with a high
+    `judged`: what the run's quality is scored on. Of a skipped batch that is nothing, if the run
+    that took it in completed; else what became of it then, as no verdict included it.
+    `accepted`: rows handed to the spool. `flagged`: judged loaded records with a high
     `payment_method_risk`. `dates`: every transaction date that the batch touched in the warehouse,
     new and old. `superseded`: held records dropped because a newer version was loaded, so that the
     held ones of now are all ever held, less released, less superseded.
@@ -118,6 +120,7 @@ class BatchOutcome:
 
     batch_id: UUID
     counts: FeedCounts
+    judged: FeedCounts | None
     skipped: bool = False
     accepted: int = 0
     flagged: int = 0
@@ -194,6 +197,14 @@ class RunRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UntoldRun:
+    """A run that ended and that the warehouse does not know of yet."""
+
+    row: RunRow
+    metrics: tuple[QualityMetric, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QuarantineFilter:
     """Which rejected records to list; `None` means any."""
 
@@ -225,7 +236,11 @@ class QuarantineRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkStatus:
-    """Counts of what PostgreSQL holds, for `status` and reconciliation."""
+    """Counts of what PostgreSQL holds, for `status` and reconciliation.
+
+    `lease_held`: the run that has the lease is connected. Without that it ended without finishing
+    (or lost its connection), and the next run takes over.
+    """
 
     users: int
     products: int
@@ -238,3 +253,4 @@ class SinkStatus:
     outbox_pending_rows: int
     lease_run_id: UUID | None
     lease_since: datetime | None
+    lease_held: bool

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePath
+from typing import TypedDict
 
 from techmart_fast.contract.model import OrdinalPolicy
 from techmart_fast.errors import SinkError
@@ -12,13 +13,20 @@ from techmart_fast.postgres.model import FileProgress, Lease
 from techmart_fast.postgres.quarantine import storable_text
 from techmart_fast.postgres.session import Session
 from techmart_fast.postgres.statements import statement
-from techmart_fast.records import SourceFile
+from techmart_fast.records import Cut, SourceFile
 
 _DOING = "registering files"
 _DAY = re.compile(
     r"(?<!\d)(\d{4})[-_.]?(\d{2})[-_.]?(\d{2})(?:[-_.T]?(\d{2})[-_.:]?(\d{2})(?:[-_.:]?(\d{2}))?)?(?!\d)"
 )
 _LARGEST_ORDINAL = 2**62
+
+
+class _Known(TypedDict):
+    """What registration adds to a file."""
+
+    ordinal: int
+    cut: Cut
 
 
 async def register(
@@ -28,6 +36,7 @@ async def register(
     *,
     policy: OrdinalPolicy,
     explicit: int | None,
+    cut: Cut,
 ) -> list[SourceFile]:
     """Give files their ordinals, in one transaction; see `PostgresSink.register_files`."""
     if not files:
@@ -36,12 +45,12 @@ async def register(
         await session.script("BEGIN", doing=_DOING)
         if not await session.fetchrow(statement("runs", "lock_lease"), lease.epoch, doing=_DOING):
             raise leases.lost()
-        ordinals = await _register(session, lease, files, policy=policy, explicit=explicit)
+        known = await _register(session, lease, files, policy=policy, explicit=explicit, cut=cut)
         await session.script("COMMIT", doing=_DOING)
     except SinkError:
         await session.rollback()
         raise
-    return [replace(file, ordinal=ordinals[file.fingerprint]) for file in files]
+    return [replace(file, **known[file.fingerprint]) for file in files]
 
 
 async def progress(session: Session, lease: Lease, file: SourceFile) -> list[FileProgress]:
@@ -75,28 +84,41 @@ async def _register(
     *,
     policy: OrdinalPolicy,
     explicit: int | None,
-) -> dict[str, int]:
+    cut: Cut,
+) -> dict[str, _Known]:
     feed = files[0].feed.value
     fingerprints = [file.fingerprint for file in files]
-    known = await session.fetch(statement("runs", "known_files"), feed, fingerprints, doing=_DOING)
-    ordinals: dict[str, int] = {row["fingerprint"]: row["ordinal"] for row in known}
+    rows = await session.fetch(
+        statement("runs", "known_files"),
+        feed,
+        fingerprints,
+        cut.block_bytes,
+        cut.lanes,
+        doing=_DOING,
+    )
+    known: dict[str, _Known] = {
+        row["fingerprint"]: _Known(
+            ordinal=row["ordinal"], cut=Cut(block_bytes=row["block_bytes"], lanes=row["lanes"])
+        )
+        for row in rows
+    }
     following = explicit
     if following is None:
         row = await session.fetchrow(statement("runs", "next_ordinal"), feed, doing=_DOING)
         following = int(row["ordinal"]) if row else 1
     for file in sorted(files, key=lambda file: file.name):
-        if file.fingerprint in ordinals:
+        if file.fingerprint in known:
             continue
         ordinal = following
         if policy == "name" and explicit is None:
             ordinal = _named(file)
         following += 1
-        await _add(session, lease, file, ordinal)
-        ordinals[file.fingerprint] = ordinal
-    return ordinals
+        await _add(session, lease, file, ordinal, cut)
+        known[file.fingerprint] = _Known(ordinal=ordinal, cut=cut)
+    return known
 
 
-async def _add(session: Session, lease: Lease, file: SourceFile, ordinal: int) -> None:
+async def _add(session: Session, lease: Lease, file: SourceFile, ordinal: int, cut: Cut) -> None:
     taken = await session.fetchrow(
         statement("runs", "owner_of_ordinal"), file.feed.value, ordinal, doing=_DOING
     )
@@ -116,6 +138,8 @@ async def _add(session: Session, lease: Lease, file: SourceFile, ordinal: int) -
         file.compression,
         file.format,
         lease.run_id,
+        cut.block_bytes,
+        cut.lanes,
         doing=_DOING,
     )
 

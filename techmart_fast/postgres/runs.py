@@ -1,18 +1,27 @@
 """Run rows: started, refused, finished, listed."""
 
 from functools import cache
+from uuid import UUID
 
 import asyncpg
 import orjson
 from pydantic import TypeAdapter
 
 from techmart_fast.postgres import lease as leases
-from techmart_fast.postgres.model import Lease, RunEnd, RunRow, RunStart
+from techmart_fast.postgres.model import (
+    Lease,
+    QualityMetric,
+    RunEnd,
+    RunRow,
+    RunStart,
+    UntoldRun,
+)
 from techmart_fast.postgres.session import Session
 from techmart_fast.postgres.statements import statement
 from techmart_fast.records import Feed, FeedCounts
 
 _DOING = "finishing the run"
+_TELLING = "telling the warehouse of runs"
 
 
 async def record_refused(session: Session, run: RunStart, error: str) -> None:
@@ -62,6 +71,25 @@ async def recent(session: Session, limit: int) -> list[RunRow]:
     """The newest runs first."""
     rows = await session.fetch(statement("runs", "recent"), limit, doing="listing runs")
     return [_run_row(row) for row in rows]
+
+
+async def untold(session: Session, limit: int) -> list[UntoldRun]:
+    """Runs that ended and that the warehouse does not know of, oldest first."""
+    rows = await session.fetch(statement("runs", "untold"), limit, doing=_TELLING)
+    return [
+        UntoldRun(row=_run_row(row), metrics=await _metrics(session, row["run_id"])) for row in rows
+    ]
+
+
+async def mark_told(session: Session, run: RunRow) -> None:
+    """The warehouse has this row."""
+    await session.execute(statement("runs", "told"), run.run_id, run.status, doing=_TELLING)
+
+
+async def _metrics(session: Session, run_id: UUID) -> tuple[QualityMetric, ...]:
+    rows = await session.fetch(statement("runs", "metrics_of"), run_id, doing=_TELLING)
+    found = ({**row} for row in rows)
+    return tuple(QualityMetric(table=values.pop("table_name"), **values) for values in found)
 
 
 def _run_row(row: asyncpg.Record) -> RunRow:

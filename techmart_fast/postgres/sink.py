@@ -34,9 +34,10 @@ from techmart_fast.postgres.model import (
     RunStart,
     SinkStatus,
     Spool,
+    UntoldRun,
 )
 from techmart_fast.postgres.target import PostgresTarget
-from techmart_fast.records import Feed, SourceFile
+from techmart_fast.records import Cut, Feed, SourceFile
 
 _BEATS_PER_LEASE = 4
 """Heartbeats in `lease_seconds`: three may be late before a run counts as silent."""
@@ -120,7 +121,7 @@ class PostgresSink:
         return lease
 
     async def record_refused_run(self, run: RunStart, error: str) -> None:
-        """Insert a `failed` run row for a run that never got the lease or a contract."""
+        """Insert a `failed` run row for a run that never got the lease."""
         async with self._connections.control() as session:
             await runs.record_refused(session, run, error)
 
@@ -147,24 +148,38 @@ class PostgresSink:
             await runs.finish(session, lease, end)
         self._connections.hold(None)
 
+    async def untold_runs(self, limit: int = 20) -> list[UntoldRun]:
+        """Runs that ended and that the warehouse does not know of yet, oldest first."""
+        async with self._connections.control() as session:
+            return await runs.untold(session, limit)
+
+    async def mark_told(self, run: RunRow) -> None:
+        """The warehouse has this run's row and metrics (unless the row has changed since)."""
+        async with self._connections.control() as session:
+            await runs.mark_told(session, run)
+
     async def register_files(
         self,
         lease: Lease,
         files: Sequence[SourceFile],
         *,
         policy: OrdinalPolicy,
+        cut: Cut,
         explicit: int | None = None,
     ) -> list[SourceFile]:
-        """The same files, in the same order, with ordinals (one feed per call).
+        """The same files, in the same order, with ordinals and cuts (one feed per call).
 
-        A known file (feed and fingerprint) keeps its ordinal. New files get the next ones in name
-        order (`run`), the number in their name (`name`), or `explicit`, `explicit + 1`, ….
+        A known file (feed and fingerprint) keeps both. New files get `cut`, and as ordinals the
+        next ones in name order (`run`), the number in their name (`name`), or `explicit`,
+        `explicit + 1`, ….
 
         Raises:
             SinkError: the ordinal belongs to another file of the feed, or a name has no number.
         """
         async with self._connections.control() as session:
-            return await registry.register(session, lease, files, policy=policy, explicit=explicit)
+            return await registry.register(
+                session, lease, files, policy=policy, explicit=explicit, cut=cut
+            )
 
     async def progress(self, lease: Lease, file: SourceFile) -> list[FileProgress]:
         """How far each lane of this file is committed under the lease's contract."""
@@ -172,7 +187,7 @@ class PostgresSink:
             return await registry.progress(session, lease, file)
 
     # --- records ------------------------------------------------------------------------------
-    async def write(self, lane: int, write: BatchWrite) -> BatchOutcome:
+    async def write(self, writer: int, write: BatchWrite) -> BatchOutcome:
         """One batch, one transaction: rows, quarantine, held rows, audit, outbox, checkpoint.
 
         The Parquet file of the accepted rows is on disk before the transaction commits. A COMMIT
@@ -180,7 +195,7 @@ class PostgresSink:
         not committed and may be written again.
         """
         for attempt in range(1, _CONFLICT_ATTEMPTS + 1):
-            frame = await self._connections.writer(lane, write.identity.feed)
+            frame = await self._connections.writer(writer, write.identity.feed)
             try:
                 return await load(frame, write)
             except SinkError as error:

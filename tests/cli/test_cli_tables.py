@@ -47,6 +47,7 @@ STORED = SinkStatus(
     outbox_pending_rows=0,
     lease_run_id=None,
     lease_since=None,
+    lease_held=False,
 )
 ROW = QuarantineRow(
     quarantine_id=7,
@@ -145,10 +146,19 @@ def test_status_says_when_the_warehouse_is_behind_and_ends_with_5(
 
 
 def test_a_run_at_work_is_not_called_behind(sink: FakeSink, capsys: Capsys) -> None:
-    sink.stored = replace(STORED, outbox_pending=2, lease_run_id=RUN.run_id)
+    sink.stored = replace(STORED, outbox_pending=2, lease_run_id=RUN.run_id, lease_held=True)
     called = call(capsys, "status")
     assert called.code == 0
     assert str(RUN.run_id) in called.out
+
+
+def test_a_run_that_is_gone_is_behind_and_not_called_at_work(
+    sink: FakeSink, capsys: Capsys
+) -> None:
+    sink.stored = replace(STORED, outbox_pending=2, lease_run_id=RUN.run_id)
+    called = call(capsys, "status")
+    assert called.code == 5
+    assert "ended without finishing" in called.out
 
 
 def test_the_error_of_a_failed_run_is_shown(sink: FakeSink, capsys: Capsys) -> None:

@@ -18,7 +18,7 @@ from techmart_fast.pipeline.meter import Meter
 from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import FeedProgress
 from techmart_fast.postgres import BatchOutcome, BatchWrite, Lease
-from techmart_fast.records import Block, DecodedBatch, Feed, FeedCounts, SourceFile
+from techmart_fast.records import Block, Cut, DecodedBatch, Feed, FeedCounts, SourceFile
 from techmart_fast.transform import Enricher
 from tests.validate.decoded import TRANSACTION, decoded
 
@@ -101,7 +101,7 @@ class _Sink:
         ids = write.candidates.column("transaction_id").to_pylist()
         self.lanes.setdefault(lane, []).extend(ids)
         counts = FeedCounts(read=write.read, loaded=len(ids))
-        return BatchOutcome(batch_id=write.identity.batch_id, counts=counts)
+        return BatchOutcome(batch_id=write.identity.batch_id, counts=counts, judged=counts)
 
 
 class _Observer:
@@ -122,6 +122,7 @@ def _load(
     *,
     folder: Path = Path(),
     lanes: int = 2,
+    writers: int | None = None,
     channel_bytes: int = 1000,
     decode: object = _decode,
 ) -> tuple[FeedLoad, _Observer]:
@@ -135,9 +136,9 @@ def _load(
         stages=Stages(decode=decode),  # type: ignore[arg-type]  # also functions that fail
         enricher=Enricher(contract),
         run_started=datetime(2026, 1, 1, tzinfo=UTC),
-        lanes=lanes,
+        cut=Cut(block_bytes=100, lanes=lanes),
+        writers=writers or lanes,
         threads=2,
-        block_bytes=100,
         channel_bytes=channel_bytes,
         max_record_bytes=100,
         spool_folder=folder,
@@ -167,6 +168,15 @@ async def test_every_record_reaches_its_lane_once_in_source_order() -> None:
     assert (counts.read, counts.loaded) == (120, 120)
     assert load.outcome.bytes_read == 1200
     assert observer.seen[-1].bytes_done == observer.seen[-1].bytes_total == 1200
+
+
+async def test_a_writer_has_several_lanes_where_there_are_more_lanes_than_writers() -> None:
+    sink, expected = _Sink(), [f"a-{n:04d}" for n in range(30)]
+    load, _ = _load(_Blocks(), sink, (_file("a", 3),), lanes=5, writers=2)
+    await load.run()
+    assert set(sink.lanes) == {0, 1}
+    assert sorted(sink.lanes[0] + sink.lanes[1]) == expected
+    assert sink.writes == 3 * 5
 
 
 async def test_a_sink_that_stands_still_stops_the_reading() -> None:

@@ -11,7 +11,8 @@ from uuid import uuid4
 import asyncpg
 
 from techmart_fast.local import LocalPostgres
-from techmart_fast.postgres import PostgresTarget, RunStart
+from techmart_fast.postgres import PostgresTarget, RunEnd, RunStart
+from techmart_fast.postgres.model import RunStatus
 from techmart_fast.postgres.session import Session
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ def run_start(**changes: Any) -> RunStart:
         lease_seconds=60.0,
     )
     return replace(start, **changes)
+
+
+def run_end(status: RunStatus = "completed") -> RunEnd:
+    """The end of a run that did nothing worth counting."""
+    return RunEnd(status=status, feeds={}, seconds=1.0, bytes_read=1, peak_memory_bytes=1)
 
 
 @asynccontextmanager

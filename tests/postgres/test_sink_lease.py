@@ -7,11 +7,10 @@ import pytest
 
 from techmart_fast.errors import ExitCode, LeaseHeldError, SinkError
 from techmart_fast.postgres import PostgresSink
-from techmart_fast.postgres.model import RunEnd
-from techmart_fast.records import Feed
+from techmart_fast.records import Cut, Feed
 from tests.postgres.conftest import OpenSink
-from tests.postgres.places import Connection, run_start, until
-from tests.postgres.records import source
+from tests.postgres.places import Connection, run_end, run_start, until
+from tests.postgres.records import batch, rejection, source, user
 
 SILENCE = "UPDATE techmart_loader.lease SET heartbeat_at = heartbeat_at - interval '1 hour'"
 
@@ -39,11 +38,35 @@ async def test_a_run_whose_connection_died_is_replaced_at_once(
         assert status[lease.run_id] == "running"
 
 
+async def test_the_row_of_a_replaced_run_tells_what_it_had_committed(open_sink: OpenSink) -> None:
+    async with open_sink() as first:
+        lost = await first.start_run(run_start())
+        rejections = [rejection(7), rejection(8), rejection(9, code="not_a_number")]
+        await first.write(0, batch(lost, Feed.USERS, [user("a")], rejections=rejections))
+        corrected = user("a", at=9, email="new@example.com")
+        await first.write(0, batch(lost, Feed.USERS, [user("b"), corrected]))
+        assert await first.untold_runs() == []
+        assert (await first.status()).lease_held
+    async with open_sink() as second:
+        standing = await second.status()
+        assert (standing.lease_run_id, standing.lease_held) == (lost.run_id, False)
+        await second.start_run(run_start())
+        (untold,) = await second.untold_runs()
+        assert (untold.row.run_id, untold.row.status) == (lost.run_id, "failed")
+        counts = untold.row.feeds[Feed.USERS]
+        assert (counts.read, counts.loaded, counts.corrected, counts.rejected) == (6, 3, 1, 3)
+        assert counts.rejected_by_reason == {"missing_field": 2, "not_a_number": 1}
+        assert untold.row.ended_at is not None
+        await second.mark_told(untold.row)
+        assert await second.untold_runs() == []
+
+
 async def test_a_silent_run_is_replaced_and_learns_it(
     sink: PostgresSink, open_sink: OpenSink, other: Connection
 ) -> None:
     silent = await sink.start_run(run_start(lease_seconds=0.04))
     await other.execute(SILENCE)
+    cut = Cut(block_bytes=1_000, lanes=1)
     async with open_sink() as second:
         lease = await second.start_run(run_start())
         assert lease.epoch == silent.epoch + 1
@@ -52,8 +75,8 @@ async def test_a_silent_run_is_replaced_and_learns_it(
         with pytest.raises(LeaseHeldError):
             await sink.store_group(silent, "users", [1])
         with pytest.raises(LeaseHeldError):
-            await sink.register_files(silent, [source(Feed.USERS)], policy="run")
-        await sink.finish_run(silent, end())
+            await sink.register_files(silent, [source(Feed.USERS)], policy="run", cut=cut)
+        await sink.finish_run(silent, run_end())
     async with open_sink() as third:
         await third.start_run(run_start())
 
@@ -87,7 +110,7 @@ async def test_a_control_connection_that_broke_is_replaced_with_its_lease(
 
 async def test_a_finished_run_gives_the_lease_back(sink: PostgresSink, open_sink: OpenSink) -> None:
     lease = await sink.start_run(run_start())
-    await sink.finish_run(lease, end())
+    await sink.finish_run(lease, run_end())
     async with open_sink() as second:
         await second.start_run(run_start())
     again = await sink.start_run(run_start())
@@ -104,7 +127,3 @@ async def test_of_runs_that_start_together_one_wins(open_sink: OpenSink) -> None
         "LeaseHeldError",
         "LeaseHeldError",
     ]
-
-
-def end() -> RunEnd:
-    return RunEnd(status="completed", feeds={}, seconds=1.0, bytes_read=1, peak_memory_bytes=1)

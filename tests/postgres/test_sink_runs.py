@@ -11,7 +11,7 @@ import pytest
 from techmart_fast.errors import SinkError
 from techmart_fast.postgres import Lease, PostgresSink, QualityMetric, RunEnd
 from techmart_fast.postgres.registry import ordinal_in_name
-from techmart_fast.records import Feed, FeedCounts, SourceFile
+from techmart_fast.records import Cut, Feed, FeedCounts, SourceFile
 from tests.postgres.places import Connection, run_start
 from tests.postgres.records import batch, on_day, product, sale, source, user
 
@@ -61,6 +61,9 @@ async def test_a_refused_run_has_its_row_too(sink: PostgresSink, lease: Lease) -
     assert [run.run_id for run in await sink.runs(limit=1)] == [refused.run_id]
 
 
+CUT = Cut(block_bytes=1_000, lanes=2)
+
+
 def files(*names: str, content: Sequence[str] | None = None) -> list[SourceFile]:
     return [
         replace(source(Feed.USERS), name=name, path=Path(name), fingerprint=mark, ordinal=-1)
@@ -71,7 +74,7 @@ def files(*names: str, content: Sequence[str] | None = None) -> list[SourceFile]
 async def ordinals(
     sink: PostgresSink, lease: Lease, given: list[SourceFile], **how: object
 ) -> list[int]:
-    registered = await sink.register_files(lease, given, **{"policy": "run", **how})  # type: ignore[arg-type]
+    registered = await sink.register_files(lease, given, **{"policy": "run", "cut": CUT, **how})  # type: ignore[arg-type]
     assert [file.name for file in registered] == [file.name for file in given]
     return [file.ordinal for file in registered]
 
@@ -83,6 +86,13 @@ async def test_new_files_follow_in_name_order_and_known_ones_keep_theirs(
     assert await ordinals(sink, lease, files("z", "y", content=["b", "new"])) == [2, 4]
     assert await ordinals(sink, lease, files("m", "n", content=["same", "same"])) == [5, 5]
     assert await ordinals(sink, lease, []) == []
+
+
+async def test_a_file_is_cut_as_it_was_the_first_time(sink: PostgresSink, lease: Lease) -> None:
+    await ordinals(sink, lease, files("a"))
+    other = Cut(block_bytes=2_000, lanes=4)
+    again = await sink.register_files(lease, files("b", "a"), policy="run", cut=other)
+    assert [file.cut for file in again] == [other, CUT]
 
 
 async def test_the_name_or_the_user_may_give_the_ordinal(sink: PostgresSink, lease: Lease) -> None:

@@ -35,7 +35,7 @@ def psql(database: LocalPostgres, file: Path) -> subprocess.CompletedProcess[str
 
 async def test_a_first_run_applies_it_and_a_second_finds_it(fresh_database: LocalPostgres) -> None:
     async with PostgresSink(target_of(fresh_database), writers=1) as sink:
-        assert await sink.migrate() == (1,)
+        assert await sink.migrate() == (1, 2)
         assert await sink.migrate() == ()
 
 
@@ -90,18 +90,55 @@ async def test_a_numbered_step_is_applied_once(
     schemas = tmp_path / "schemas"
     (schemas / "postgres").mkdir(parents=True)
     shutil.copy(bundled("schemas", "postgres_schema.sql"), schemas)
-    step = schemas / "postgres" / "002_loyalty.sql"
+    step = schemas / "postgres" / "003_loyalty.sql"
     step.write_text("ALTER TABLE public.users ADD COLUMN loyalty integer")
     async with a_session(database) as session:
-        assert await migrate(session, bundled("schemas")) == (1,)
-        assert await migrate(session, schemas) == (2,)
+        assert await migrate(session, bundled("schemas")) == (1, 2)
+        assert await migrate(session, schemas) == (3,)
         assert await migrate(session, schemas) == ()
-        (schemas / "postgres" / "003_broken.sql").write_text("ALTER TABLE public.nothing ADD x int")
+        (schemas / "postgres" / "004_broken.sql").write_text("ALTER TABLE public.nothing ADD x int")
         with pytest.raises(SinkError, match="applying the schema"):
             await migrate(session, schemas)
     async with PostgresSink(target_of(database), writers=1) as older:
-        with pytest.raises(SinkError, match="version 2, newer than this loader's 1"):
+        with pytest.raises(SinkError, match="version 3, newer than this loader's 2"):
             await older.migrate()
+
+
+_BACK_TO_1 = """
+    ALTER TABLE techmart_loader.runs DROP COLUMN told;
+    ALTER TABLE techmart_loader.batches DROP COLUMN flagged, DROP COLUMN judged_by;
+    ALTER TABLE techmart_loader.files DROP COLUMN block_bytes, DROP COLUMN lanes;
+    DELETE FROM techmart_loader.schema_migrations WHERE version = 2;
+    INSERT INTO techmart_loader.batches (batch_id, kind, feed, run_id, contract_version)
+    VALUES (gen_random_uuid(), 'load', 'users', gen_random_uuid(), '1')
+"""
+_FORM = (
+    """SELECT c.table_name, c.column_name, c.data_type, c.is_nullable, c.column_default,
+              col_description((c.table_schema || '.' || c.table_name)::regclass, c.ordinal_position)
+       FROM information_schema.columns AS c
+       WHERE c.table_schema = 'techmart_loader' ORDER BY 1, 2""",
+    """SELECT indexdef, obj_description((schemaname || '.' || indexname)::regclass)
+       FROM pg_indexes WHERE schemaname = 'techmart_loader' ORDER BY 1""",
+)
+
+
+async def test_the_steps_lead_to_the_complete_schema(fresh_database: LocalPostgres) -> None:
+    schema = bundled("schemas", "postgres_schema.sql")
+    async with (
+        another_session(fresh_database) as other,
+        PostgresSink(target_of(fresh_database), writers=1) as sink,
+    ):
+        await sink.migrate()
+        complete = [await other.fetch(query) for query in _FORM]
+        await other.execute(_BACK_TO_1)
+        refused = psql(fresh_database, schema)
+        assert refused.returncode != 0
+        assert "older version of the schema" in refused.stderr
+        assert await sink.migrate() == (2,)
+        assert [await other.fetch(query) for query in _FORM] == complete
+        judged = "SELECT judged_by = run_id FROM techmart_loader.batches"
+        assert await other.fetchval(judged) is True
+    assert psql(fresh_database, schema).returncode == 0
 
 
 async def test_every_index_says_which_query_it_serves(database: LocalPostgres) -> None:

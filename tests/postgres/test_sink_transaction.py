@@ -8,10 +8,11 @@ import asyncpg
 import pytest
 
 from techmart_fast.errors import SinkError, SpoolError
-from techmart_fast.postgres import Lease, PostgresSink
+from techmart_fast.postgres import BatchOutcome, BatchWrite, Lease, PostgresSink
+from techmart_fast.postgres.model import RunStatus
 from techmart_fast.postgres.session import Session
 from techmart_fast.records import Feed
-from tests.postgres.places import Connection
+from tests.postgres.places import Connection, run_end, run_start
 from tests.postgres.records import (
     SpoolRecorder,
     WaitingSpool,
@@ -50,6 +51,38 @@ async def test_a_committed_batch_is_skipped_by_a_rerun(
     assert spool.rows == []
     assert await other.fetchval("SELECT count(*) FROM techmart_loader.quarantine") == 2
     assert len(await sink.pending_entries()) == 1
+
+
+async def test_what_an_unfinished_run_took_in_is_judged_once_by_the_run_that_finds_it(
+    sink: PostgresSink, lease: Lease
+) -> None:
+    await sink.write(0, batch(lease, Feed.USERS, [user("u")]))
+    batch_id = uuid4()
+
+    def sales(lease: Lease) -> BatchWrite:
+        risky = sale("a", user_id="u", product_id=None, payment_method_risk="high")
+        records = [risky, sale("b", user_id="nobody", product_id=None)]
+        rejected = [rejection(7)]
+        return batch(lease, Feed.TRANSACTIONS, records, rejections=rejected, batch_id=batch_id)
+
+    first = await sink.write(0, sales(lease))
+    assert (first.judged, first.flagged) == (first.counts, 1)
+
+    async def again(status: RunStatus) -> BatchOutcome:
+        """The next run finds the batch (twice), and ends."""
+        following = await sink.start_run(run_start())
+        found = await sink.write(0, sales(following))
+        twice = await sink.write(0, sales(following))
+        assert twice.judged is None
+        await sink.finish_run(following, run_end(status))
+        return found
+
+    await sink.finish_run(lease, run_end("stopped"))
+    unfinished: tuple[RunStatus, ...] = ("failed", "completed")
+    for status in unfinished:
+        found = await again(status)
+        assert (found.counts.duplicate, found.judged, found.flagged) == (2, first.counts, 1)
+    assert (await again("completed")).judged is None
 
 
 async def test_a_failing_spool_leaves_nothing(

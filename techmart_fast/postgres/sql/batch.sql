@@ -21,8 +21,8 @@ WITH lease AS MATERIALIZED (
 ), claimed AS (
     INSERT INTO techmart_loader.batches
         (batch_id, kind, feed, run_id, contract_version, fingerprint, source_ordinal, first_byte,
-         end_byte, lane, lanes)
-    SELECT $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM lease
+         end_byte, lane, lanes, judged_by)
+    SELECT $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $5 FROM lease
     ON CONFLICT (batch_id) DO NOTHING
     RETURNING batch_no
 )
@@ -33,17 +33,29 @@ SELECT EXISTS (SELECT FROM lease) AS leased,
        coalesce((SELECT since_ordinal FROM techmart_loader.catalogues WHERE feed = $4), 0)
            AS catalogue
 
+-- name: judge
+-- What a run that never completed took in is judged by the run that finds it again; no row: the
+-- batch is judged already. $1 batch_id, $2 run_id. Result: the batch's counts.
+UPDATE techmart_loader.batches AS b
+SET judged_by = $2
+WHERE b.batch_id = $1
+  AND b.judged_by <> $2
+  AND NOT EXISTS (
+      SELECT FROM techmart_loader.runs AS r
+      WHERE r.run_id = b.judged_by AND r.status = 'completed')
+RETURNING b.loaded, b.corrected, b.duplicate, b.held, b.flagged
+
 -- name: close
--- Completes the batch's row and writes lineage and audit. $1 batch_no, $2–$9 counts, $10–$13
+-- Completes the batch's row and writes lineage and audit. $1 batch_no, $2–$10 counts, $11–$14
 -- parallel arrays by table: name, rows inserted, updated, advanced (position only).
 WITH counted AS (
     UPDATE techmart_loader.batches
     SET records_read = $2, loaded = $3, corrected = $4, duplicate = $5, held = $6, rejected = $7,
-        released = $8, superseded = $9, committed_at = clock_timestamp()
+        released = $8, superseded = $9, flagged = $10, committed_at = clock_timestamp()
     WHERE batch_no = $1
 ), changes AS (
     SELECT *
-    FROM unnest($10::text[], $11::bigint[], $12::bigint[], $13::bigint[])
+    FROM unnest($11::text[], $12::bigint[], $13::bigint[], $14::bigint[])
          AS change (target_table, inserted, updated, advanced)
 ), audited AS (
     INSERT INTO public.audit_logs (table_name, operation, row_count, batch_no)
@@ -73,7 +85,7 @@ DO UPDATE SET end_byte = greatest(c.end_byte, excluded.end_byte), updated_at = n
 -- Was a batch committed, whose COMMIT was not answered? Inserting its id waits for a transaction
 -- that may still be on its way; run it in a transaction that is rolled back. $1 batch_id. A row
 -- comes back if the batch is *not* committed.
-INSERT INTO techmart_loader.batches (batch_id, kind, feed, run_id, contract_version)
-VALUES ($1, 'load', '', $1, '')
+INSERT INTO techmart_loader.batches (batch_id, kind, feed, run_id, contract_version, judged_by)
+VALUES ($1, 'load', '', $1, '', $1)
 ON CONFLICT (batch_id) DO NOTHING
 RETURNING batch_no

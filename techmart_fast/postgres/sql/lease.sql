@@ -51,10 +51,38 @@ WHERE name = 'loader'
 RETURNING epoch
 
 -- name: end_replaced
--- Closes the row of a run that was replaced. $1 run_id.
+-- Closes the row of a run that was replaced, with what it had committed; it ended with its last sign
+-- of life. Run it before the lease is taken. $1 run_id.
+WITH done AS (
+    SELECT * FROM techmart_loader.batches WHERE run_id = $1
+), reasons AS (
+    SELECT feed, jsonb_object_agg(code, records) AS by_reason
+    FROM (
+        SELECT done.feed, q.code, count(*) AS records
+        FROM done JOIN techmart_loader.quarantine AS q USING (batch_no)
+        GROUP BY done.feed, q.code) AS counted
+    GROUP BY feed
+), feeds AS (
+    SELECT feed, jsonb_build_object(
+               'read', sum(records_read), 'loaded', sum(loaded), 'rejected', sum(rejected),
+               'held', sum(held), 'duplicate', sum(duplicate), 'corrected', sum(corrected),
+               'released', sum(released), 'rejected_by_reason', coalesce(by_reason, '{}')
+           ) AS counts
+    FROM done LEFT JOIN reasons USING (feed)
+    GROUP BY feed, by_reason
+), last_sign AS (
+    SELECT greatest(max(committed_at), (
+               SELECT heartbeat_at FROM techmart_loader.lease WHERE run_id = $1)) AS at
+    FROM done
+)
 UPDATE techmart_loader.runs
-SET status = 'failed', ended_at = now(),
-    error = 'The run ended without finishing, and another one took its place.'
+SET status = 'failed',
+    feeds = coalesce((SELECT jsonb_object_agg(feed, counts) FROM feeds), '{}'),
+    ended_at = last_sign.at,
+    seconds = extract(epoch FROM last_sign.at - started_at),
+    error = 'The run ended without finishing, and another one took its place.',
+    told = false
+FROM last_sign
 WHERE run_id = $1 AND status = 'running'
 
 -- name: beat

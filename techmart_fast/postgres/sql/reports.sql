@@ -23,7 +23,8 @@ FROM techmart_loader.quarantine AS q
 WHERE q.quarantine_id = $1
 
 -- name: status
--- Counts of everything that is stored.
+-- Counts of everything that is stored, and whether the lease's holder has its advisory lock (see
+-- lease.sql): looked up, as taking the lock would get in the way of a run that starts just now.
 SELECT (SELECT count(*) FROM public.users) AS users,
        (SELECT count(*) FROM public.products) AS products,
        (SELECT count(*) FROM public.products WHERE is_active) AS active_products,
@@ -34,7 +35,13 @@ SELECT (SELECT count(*) FROM public.users) AS users,
        o.entries AS outbox_pending,
        o.row_count AS outbox_pending_rows,
        l.run_id AS lease_run_id,
-       l.acquired_at AS lease_since
+       l.acquired_at AS lease_since,
+       l.run_id IS NOT NULL AND EXISTS (
+           SELECT FROM pg_locks
+           WHERE locktype = 'advisory' AND granted AND classid = 1413827923
+             AND objid = (l.epoch % 2147483647)::oid AND objsubid = 2
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+       ) AS lease_held
 FROM (SELECT count(*) AS transactions, coalesce(sum(amount_usd), 0) AS amount_usd
       FROM public.transactions) AS t
 CROSS JOIN (SELECT count(*) AS entries, coalesce(sum(row_count), 0)::bigint AS row_count

@@ -18,7 +18,7 @@ ON CONFLICT (run_id) DO NOTHING
 -- $1 run_id, $2 status, $3 feeds, $4 seconds, $5 bytes_read, $6 peak_memory_bytes, $7 error.
 UPDATE techmart_loader.runs
 SET status = $2, feeds = $3::jsonb, seconds = $4, bytes_read = $5, peak_memory_bytes = $6,
-    error = $7, ended_at = clock_timestamp()
+    error = $7, ended_at = clock_timestamp(), told = false
 WHERE run_id = $1
 
 -- name: metrics
@@ -34,11 +34,33 @@ ON CONFLICT (run_id, table_name, dimension, metric) DO UPDATE
 SET value = excluded.value, threshold = excluded.threshold, status = excluded.status,
     details = excluded.details
 
+-- name: untold
+-- Runs that ended and that the warehouse was not told of, oldest first. $1 limit.
+SELECT run_id, status, started_at, ended_at, seconds, contract_name, contract_version,
+       loader_version, feeds::text AS feeds, bytes_read, peak_memory_bytes, error
+FROM techmart_loader.runs
+WHERE NOT told AND status <> 'running'
+ORDER BY started_at
+LIMIT $1
+
+-- name: metrics_of
+-- $1 run_id.
+SELECT table_name, dimension, metric, value, threshold, status, details
+FROM techmart_loader.data_quality_metrics
+WHERE run_id = $1
+ORDER BY table_name, dimension, metric
+
+-- name: told
+-- The warehouse has the row of a run. $1 run_id, $2 status that it was told.
+UPDATE techmart_loader.runs SET told = true WHERE run_id = $1 AND status = $2
+
 -- name: known_files
--- $1 feed, $2 fingerprints.
-SELECT fingerprint, ordinal
-FROM techmart_loader.files
+-- Files that are known, with the way they are cut; a file from before that was stored gets the
+-- given one. $1 feed, $2 fingerprints, $3 block_bytes, $4 lanes.
+UPDATE techmart_loader.files
+SET block_bytes = coalesce(block_bytes, $3), lanes = coalesce(lanes, $4)
 WHERE feed = $1 AND fingerprint = ANY ($2::text[])
+RETURNING fingerprint, ordinal, block_bytes, lanes
 
 -- name: next_ordinal
 -- $1 feed. Ordinals start at 1.
@@ -49,10 +71,12 @@ SELECT coalesce(max(ordinal), 0) + 1 AS ordinal FROM techmart_loader.files WHERE
 SELECT epoch FROM techmart_loader.lease WHERE name = 'loader' AND epoch = $1 FOR KEY SHARE
 
 -- name: add_file
--- $1 feed, $2 fingerprint, $3 ordinal, $4 name, $5 size_bytes, $6 compression, $7 format, $8 run_id.
+-- $1 feed, $2 fingerprint, $3 ordinal, $4 name, $5 size_bytes, $6 compression, $7 format, $8 run_id,
+-- $9 block_bytes, $10 lanes.
 INSERT INTO techmart_loader.files
-    (feed, fingerprint, ordinal, name, size_bytes, compression, format, first_run_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    (feed, fingerprint, ordinal, name, size_bytes, compression, format, first_run_id,
+     block_bytes, lanes)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 
 -- name: owner_of_ordinal
 -- Which file of a feed has an ordinal? $1 feed, $2 ordinal.
