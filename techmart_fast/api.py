@@ -70,13 +70,15 @@ async def run(
     observer: RunObserver | None = None,
     stages: Stages | None = None,
     ordinal: int | None = None,
+    max_rejected: int | None = None,
     stop: asyncio.Event | None = None,
 ) -> RunResult:
     """Load `sources` (the bundled sample by default) into PostgreSQL and the warehouse.
 
     `stages` replaces decode, validate or the enricher. `ordinal` orders the files of this run among
-    those of other runs (the first file gets it, the next ones count on). Setting `stop` ends the
-    run cleanly; cancelling the task stops it as well.
+    those of other runs (the first file gets it, the next ones count on). More than `max_rejected`
+    rejected records end the run (exit code 4). Setting `stop` ends it cleanly; cancelling the task
+    stops it as well.
 
     Returns:
         The run's result, also when it failed after it began (see `status` and `error`).
@@ -92,6 +94,7 @@ async def run(
             observer=observer or SilentObserver(),
             stages=stages or Stages(),
             ordinal=ordinal,
+            max_rejected=max_rejected,
             stop=stop,
         )
     )

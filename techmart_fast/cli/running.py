@@ -8,7 +8,6 @@ from techmart_fast.api import DataSources
 from techmart_fast.api import run as run_pipeline
 from techmart_fast.cli.allocator import keep_memory_flat
 from techmart_fast.cli.console import show
-from techmart_fast.cli.limits import RejectionLimit
 from techmart_fast.cli.output import to_json, write_err, write_out
 from techmart_fast.cli.progress import observing
 from techmart_fast.cli.runner import Runner
@@ -61,24 +60,22 @@ def _run(request: RunRequest, settings: Settings) -> RunResult:
     keep_memory_flat()
     stop = asyncio.Event()
     with observing(quiet=request.quiet) as observer:
-        limit = None
-        if request.max_rejected is not None:
-            limit = RejectionLimit(request.max_rejected, observer=observer, stop=stop.set)
         runner: Runner[RunResult] = Runner(on_stop=lambda: _stop(stop, observer))
         result = runner.run(
             lambda: run_pipeline(
                 request.sources,
                 settings=settings,
                 contract=contract,
-                observer=limit or observer,
+                observer=observer,
                 ordinal=request.ordinal,
+                max_rejected=request.max_rejected,
                 stop=stop,
             )
         )
     if runner.stopped_by is not None:
         interrupted = result.exit_code is ExitCode.INTERRUPTED
         return replace(result, exit_code=runner.stopped_by) if interrupted else result
-    return limit.judge(result) if limit else result
+    return result
 
 
 def _stop(stop: asyncio.Event, observer: RunObserver) -> None:

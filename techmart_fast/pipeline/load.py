@@ -22,6 +22,7 @@ import pyarrow as pa
 from techmart_fast.contract import Contract
 from techmart_fast.pipeline.channel import ByteChannel
 from techmart_fast.pipeline.identity import identify
+from techmart_fast.pipeline.limits import RejectionLimit
 from techmart_fast.pipeline.meter import Lap, Meter
 from techmart_fast.pipeline.prepare import PreparedBlock, Stages, prepare, unknown_names
 from techmart_fast.pipeline.progress import FeedProgress, RunObserver
@@ -80,6 +81,7 @@ class LoadPlan:
     channel_bytes: int
     max_record_bytes: int
     spool_folder: Path
+    limit: RejectionLimit | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +229,8 @@ class FeedLoad:
             self._count(share, outcome)
             self._committed()
             self._observer.progress(self._progress(write))
+            if self._plan.limit is not None:
+                self._plan.limit.check(self._outcome.counts.rejected)
 
     def _spool(self, table: LoadTable, identity: BatchIdentity) -> Spool:
         return spooler(

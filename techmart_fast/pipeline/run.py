@@ -37,7 +37,7 @@ class RunRequest:
     """What a run is asked to do.
 
     `sources` are the specs of each feed. `ordinal` orders the files of this run among those of
-    other runs. Setting `stop` ends the run cleanly.
+    other runs. More than `max_rejected` rejected records end the run. Setting `stop` ends it, too.
     """
 
     sources: Mapping[Feed, Sequence[str]]
@@ -46,6 +46,7 @@ class RunRequest:
     observer: RunObserver
     stages: Stages
     ordinal: int | None = None
+    max_rejected: int | None = None
     stop: asyncio.Event | None = None
 
 
@@ -95,6 +96,8 @@ async def _run_into(
         settings=request.settings,
         stages=request.stages,
         observer=request.observer,
+        ordinal=request.ordinal,
+        max_rejected=request.max_rejected,
     )
     async with MemoryWatch(sinks.local) as memory:
         status, error, exit_code = RunStatus.COMPLETED, None, ExitCode.DONE
@@ -102,7 +105,7 @@ async def _run_into(
             async with asyncio.TaskGroup() as tasks:
                 watch = tasks.create_task(_watch(request.stop), name="watch for a stop")
                 beat = tasks.create_task(sinks.postgres.keep_alive(lease), name="keep the lease")
-                await work.do(files, request.ordinal)
+                await work.do(files)
                 watch.cancel()
                 beat.cancel()
         except* _StopRequested:

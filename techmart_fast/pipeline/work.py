@@ -8,6 +8,7 @@ from itertools import groupby
 from techmart_fast.decode import blocks
 from techmart_fast.errors import SpoolError, WarehouseBehindError, WarehouseError
 from techmart_fast.pipeline.journal import Journal
+from techmart_fast.pipeline.limits import RejectionLimit
 from techmart_fast.pipeline.load import FeedLoad, LoadPlan, spooler
 from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import RunObserver
@@ -33,6 +34,8 @@ class Work:
         settings: Settings,
         stages: Stages,
         observer: RunObserver,
+        ordinal: int | None,
+        max_rejected: int | None,
     ) -> None:
         self._journal = journal
         self._sinks = sinks
@@ -40,6 +43,8 @@ class Work:
         self._settings = settings
         self._stages = stages
         self._observer = observer
+        self._ordinal = ordinal
+        self._max_rejected = max_rejected
         self._publisher = Publisher(
             postgres=sinks.postgres,
             warehouse=sinks.warehouse,
@@ -49,7 +54,7 @@ class Work:
             meter=journal.meter,
         )
 
-    async def do(self, files: Mapping[Feed, Sequence[SourceFile]], ordinal: int | None) -> None:
+    async def do(self, files: Mapping[Feed, Sequence[SourceFile]]) -> None:
         """Load every feed, then bring the warehouse and its rollups up to date.
 
         Raises:
@@ -68,7 +73,7 @@ class Work:
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(follow(), name="load the warehouse")
-            await self._load_feeds(files, ordinal)
+            await self._load_feeds(files)
             self._publisher.close()
         if behind is None:
             self._observer.phase("Merging and computing the rollups")
@@ -84,16 +89,14 @@ class Work:
                 transient=behind.transient,
             )
 
-    async def _load_feeds(
-        self, files: Mapping[Feed, Sequence[SourceFile]], ordinal: int | None
-    ) -> None:
+    async def _load_feeds(self, files: Mapping[Feed, Sequence[SourceFile]]) -> None:
         for feed in Feed:
             if feed is Feed.TRANSACTIONS:
                 await self._release()
             if files.get(feed):
-                await self._load(feed, files[feed], ordinal)
+                await self._load(feed, files[feed])
 
-    async def _load(self, feed: Feed, found: Sequence[SourceFile], ordinal: int | None) -> None:
+    async def _load(self, feed: Feed, found: Sequence[SourceFile]) -> None:
         self._observer.phase(f"Loading {feed}")
         contract, pipeline = self._journal.contract, self._settings.pipeline
         writers = writer_count(self._settings) if feed is Feed.TRANSACTIONS else 1
@@ -102,7 +105,7 @@ class Work:
             found,
             policy=contract.rules(feed).ordinal,
             cut=Cut(block_bytes=pipeline.block_bytes, lanes=writers),
-            explicit=ordinal,
+            explicit=self._ordinal,
         )
         tiers = None
         if feed is Feed.TRANSACTIONS:
@@ -125,10 +128,18 @@ class Work:
                 channel_bytes=pipeline.channel_bytes,
                 max_record_bytes=pipeline.max_record_bytes,
                 spool_folder=self._sinks.home.spool,
+                limit=self._limit(feed),
             )
             await self._load_group(plan)
         if feed is Feed.PRODUCTS and contract.products.catalogue == "complete":
             await self._deactivate(files)
+
+    def _limit(self, feed: Feed) -> RejectionLimit | None:
+        if self._max_rejected is None:
+            return None
+        others = (load for of, load in self._journal.outcomes.items() if of is not feed)
+        before = sum(outcome.counts.rejected for outcome in others)
+        return RejectionLimit(most=self._max_rejected, before=before)
 
     async def _load_group(self, plan: LoadPlan) -> None:
         load = FeedLoad(

@@ -153,6 +153,10 @@ def test_too_many_rejections_stop_the_run_with_exit_code_4(
     told = json.loads(done.stdout)
     assert (told["exit_code"], told["feeds"]["users"]["rejected"]) == (4, 2)
     assert "more than --max-rejected 1" in done.stderr
+    newest = json.loads(spawn("status", "--json", home=home).stdout)["runs"][0]
+    assert newest["status"] == told["status"] == "failed"
+    assert "more than --max-rejected 1" in newest["error"]
+    assert newest["feeds"]["users"]["rejected"] == 2
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
