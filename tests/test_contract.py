@@ -71,6 +71,37 @@ def test_a_mistake_is_one_line_that_names_the_file_and_the_key(text: str, compla
     assert caught.value.exit_code is ExitCode.USAGE
 
 
+def test_mistakes_are_told_in_the_words_of_the_contract() -> None:
+    text = """
+        base_curency = "USD"
+        rates = [{ currency = "usd", since = "soon" }]
+        [transactions]
+        required = "transaction_id"
+        min_amount = -1
+        future_hours = 1.5
+        ordinal = "sometimes"
+        time_zone = "Mars"
+        [products]
+        name = 3
+    """
+    with pytest.raises(ConfigError) as caught:
+        parse_contract(text, name="shop.toml")
+    told = str(caught.value).partition(": ")[2].partition(". See")[0].split("; ")
+    assert sorted(told) == [
+        "base_curency is not a key of the contract (did you mean base_currency?)",
+        "products.name is not a key of the contract",
+        "rates[1].currency is not a currency code of three capital letters, like USD",
+        "rates[1].since must be a date like 2025-01-31",
+        "rates[1].units_per_usd is missing",
+        "transactions.future_hours must be a whole number",
+        "transactions.min_amount must be above 0",
+        "transactions.ordinal must be 'run' or 'name'",
+        "transactions.required must be a list",
+        "transactions.time_zone is not a time zone name like 'America/Sao_Paulo'",
+    ]
+    assert "has 10 mistakes" in str(caught.value)
+
+
 def test_an_absent_contract_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"missing\.toml: No such file"):
         load_contract(tmp_path / "missing.toml")

@@ -10,6 +10,7 @@ from typing import cast
 
 from pydantic import ValidationError
 
+from techmart_fast.contract.mistakes import explain
 from techmart_fast.contract.model import Contract
 from techmart_fast.errors import ConfigError
 
@@ -53,7 +54,10 @@ def parse_contract(text: str, *, name: str) -> Contract:
     try:
         return Contract.model_validate(_overlay(_default_values(), values))
     except ValidationError as error:
-        raise ConfigError(_explain(error, name), hint=_HINT) from None
+        told = explain(error, Contract)
+        mistakes = "a mistake" if len(told) == 1 else f"{len(told)} mistakes"
+        text = f"The contract {name} has {mistakes}: {'; '.join(told)}."
+        raise ConfigError(text, hint=_HINT) from None
 
 
 _HINT = "See techmart_fast/contract/default.toml for every key and its meaning."
@@ -73,12 +77,3 @@ def _overlay(base: Mapping[str, object], top: Mapping[str, object]) -> dict[str,
         else:
             merged[key] = value
     return merged
-
-
-def _explain(error: ValidationError, name: str) -> str:
-    faults = []
-    for fault in error.errors(include_url=False, include_context=False, include_input=False):
-        place = ".".join(str(step) for step in fault["loc"])
-        message = fault["msg"].removeprefix("Value error, ")
-        faults.append(f"{place}: {message}" if place else message)
-    return f"The contract {name} has a mistake: {'; '.join(faults)}."

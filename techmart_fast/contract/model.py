@@ -1,6 +1,7 @@
 """The data contract as frozen, validated values."""
 
 import hashlib
+import re
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
@@ -32,6 +33,12 @@ def _known_zone(name: str) -> str:
     return name
 
 
+def _currency_code(text: str) -> str:
+    if not re.fullmatch(r"[A-Z]{3}", text):
+        raise ValueError("is not a currency code of three capital letters, like USD")
+    return text
+
+
 def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(values)) != len(values):
         raise ValueError("names a value twice")
@@ -41,7 +48,7 @@ def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
 ZoneName = Annotated[str, AfterValidator(_known_zone)]
 Code = Annotated[str, Field(min_length=1, max_length=64)]
 Codes = Annotated[tuple[Code, ...], Field(min_length=1), AfterValidator(_distinct)]
-CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+CurrencyCode = Annotated[str, AfterValidator(_currency_code)]
 Share = Annotated[Decimal, Field(ge=0, le=1)]
 Amount = Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=2)]
 OrdinalPolicy = Literal["run", "name"]
