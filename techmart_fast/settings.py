@@ -13,6 +13,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from techmart_fast.errors import ConfigError
+from techmart_fast.mistakes import what_is_wrong
 
 MIB = 1 << 20
 DEFAULT_FILE = Path("techmart.toml")
@@ -20,7 +21,6 @@ DEFAULT_FILE = Path("techmart.toml")
 PositiveInt = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
 
 
 class _Section(BaseSettings):
@@ -201,10 +201,11 @@ def _resolve(
         below = {key: value for key, value in file.items() if key not in from_environment}
         return section(**cast("dict[str, Any]", {**below, **flags}))
     except ValidationError as error:
-        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        fault = error.errors(include_url=False, include_input=False)[0]
         key = str(fault["loc"][0]) if fault["loc"] else ""
         variable = f"{section.model_config.get('env_prefix', '')}{key}".upper()
-        raise ConfigError(f"Setting {name}.{key} ({variable}): {fault['msg']}.") from None
+        wrong = what_is_wrong(fault)
+        raise ConfigError(f"Setting {name}.{key} ({variable}): {wrong}.") from None
 
 
 def _read_file(path: Path | None) -> dict[str, dict[str, object]]:

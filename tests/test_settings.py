@@ -65,9 +65,9 @@ def test_google_application_credentials_is_honoured(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("variable", "value", "complaint"),
     [
-        ("POSTGRES_PORT", "notaport", r"POSTGRES_PORT"),
-        ("TECHMART_BLOCK_BYTES", "3", r"TECHMART_BLOCK_BYTES"),
-        ("BIGQUERY_DATASET_ID", "a-b", r"BIGQUERY_DATASET_ID"),
+        ("POSTGRES_PORT", "notaport", r"POSTGRES_PORT\): must be a whole number"),
+        ("TECHMART_BLOCK_BYTES", "3", r"TECHMART_BLOCK_BYTES\): must be 65536 or more"),
+        ("BIGQUERY_DATASET_ID", "a-b", r"BIGQUERY_DATASET_ID\): does not match"),
     ],
 )
 def test_an_impossible_value_names_its_variable_but_not_the_value(

@@ -10,9 +10,9 @@ from typing import cast
 
 from pydantic import ValidationError
 
-from techmart_fast.contract.mistakes import explain
 from techmart_fast.contract.model import Contract
 from techmart_fast.errors import ConfigError
+from techmart_fast.mistakes import explain
 
 # A user's value replaces these whole; merging key by key would leave rates or maps of another shop.
 _REPLACED_WHOLE = frozenset({"rates", "fields", "values"})

@@ -1,16 +1,20 @@
-"""Says in the contract's own words what is wrong with it."""
+"""Says in plain words what is wrong with a contract or a setting."""
 
 import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+
+Fault = Mapping[str, Any]
+"""One of `ValidationError.errors()`."""
 
 _SAYS: Mapping[str, str] = {
     "missing": "is missing",
+    "extra_forbidden": "is not a key",
     "literal_error": "must be {expected}",
     "string_type": "must be text",
+    "string_pattern_mismatch": "does not match {pattern}",
     "string_too_short": "must not be empty",
     "string_too_long": "has more than {max_length} characters",
     "too_short": "needs {min_length} or more entries, and has {actual_length}",
@@ -27,6 +31,8 @@ _SAYS: Mapping[str, str] = {
 _KINDS: Mapping[str, str] = {
     "decimal": "must be a number",
     "int": "must be a whole number",
+    "float": "must be a number",
+    "bool": "must be true or false",
     "date": "must be a date like 2025-01-31",
     "tuple": "must be a list",
     "dict": "must be a table",
@@ -49,15 +55,20 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
     ]
 
 
-def _told(fault: ErrorDetails, model: type[BaseModel]) -> str:
-    place, kind = fault["loc"], fault["type"]
+def _told(fault: Fault, model: type[BaseModel]) -> str:
+    words = what_is_wrong(fault)
+    if fault["type"] == "extra_forbidden":
+        words += f" of the contract{_meant(fault['loc'], model)}"
+    return f"{_key(fault['loc'])} {words}".lstrip()
+
+
+def what_is_wrong(fault: Fault) -> str:
+    """What is wrong with one value: a predicate, to which its key is the subject."""
+    kind = fault["type"]
     if kind == "value_error":
-        said = fault["msg"].removeprefix("Value error, ")
-        return f"{_key(place)} {said}".lstrip()
-    if kind == "extra_forbidden":
-        return f"{_key(place)} is not a key of the contract{_meant(place, model)}"
+        return str(fault["msg"]).removeprefix("Value error, ")
     words = _SAYS.get(kind) or _KINDS.get(kind.split("_")[0], fault["msg"])
-    return f"{_key(place)} {words.format_map(fault.get('ctx', {}))}"
+    return words.format_map(fault.get("ctx", {}))
 
 
 def _key(place: Sequence[str | int]) -> str:
