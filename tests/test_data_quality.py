@@ -175,6 +175,18 @@ async def test_repairs_and_unknown_fields_are_reported_and_reject_nothing(
     assert result.feeds[Feed.USERS].rejected == 0
 
 
+async def test_a_quote_that_is_never_closed_is_suspected(shop: Shop, tmp_path: Path) -> None:
+    lines = [f"u{n},a@b.example,2024-01-01,DE,,\n" for n in range(6)]
+    lines[1] = '"' + lines[1]
+    lines[4] = lines[4].replace("a@", '"a@')
+    (tmp_path / "users.csv").write_text(_USERS + "".join(lines))
+    result = await shop.run(DataSources(users=(str(tmp_path / "users.csv"),)))
+    counts = result.feeds[Feed.USERS]
+    assert (counts.read, counts.loaded, counts.rejected) == (3, 2, 1)
+    (note,) = result.notes
+    assert "users: rejected records reach over 3 more lines. Is a quote never closed" in note
+
+
 async def test_timeliness_is_judged_only_with_a_service_level(
     shop: Shop, feeds: DataSources
 ) -> None:

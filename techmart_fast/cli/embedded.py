@@ -48,7 +48,22 @@ def print_stop(settings: Settings, *, as_json: bool) -> int:
         TechmartError: a part can't be stopped.
     """
     home = LocalHome(settings.home)
-    return _print(run_async(lambda: local.stop(home)), as_json=as_json)
+    before = local.status(home)
+    after = run_async(lambda: local.stop(home))
+    if as_json:
+        return _print(after, as_json=True)
+    show(_stopped(before, after))
+    return ExitCode.DONE
+
+
+def _stopped(before: LocalStatus, after: LocalStatus) -> str:
+    place = escape(str(after.home))
+    if not before.postgres and not before.standin:
+        return f"Nothing was running in {place}."
+    if not after.postgres and not after.standin:
+        parts = {"PostgreSQL": before.postgres, "the BigQuery stand-in": before.standin}
+        return f"Stopped {' and '.join(name for name, ran in parts.items() if ran)} in {place}."
+    return f"A command still uses what runs in {place}; it stops with that command."
 
 
 def print_local_status(settings: Settings, *, as_json: bool) -> int:

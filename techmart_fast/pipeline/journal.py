@@ -1,6 +1,6 @@
 """What is known of a run so far, and the result it adds up to."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID
@@ -60,13 +60,21 @@ class Journal:
                 feed: outcome.unknown_fields for feed, outcome in self.outcomes.items()
             },
             destinations=self.sinks.destinations if self.sinks else (),
-            notes=tuple(self.notes),
+            notes=(*self.notes, *self._swallowed()),
             error=error,
             exit_code=exit_code,
         )
         if result.nothing_new:
             result = replace(result, notes=(*result.notes, "Nothing new: nothing was changed."))
         return result
+
+    def _swallowed(self) -> Iterator[str]:
+        for feed, outcome in self.outcomes.items():
+            if outcome.swallowed:
+                yield (
+                    f"{feed}: rejected records reach over {outcome.swallowed:,} more lines. Is a "
+                    "quote never closed there? It takes the lines up to the next quote with it."
+                )
 
     @property
     def bytes_read(self) -> int:

@@ -88,13 +88,15 @@ class LoadPlan:
 class FeedOutcome:
     """What became of one feed.
 
-    `judged` is what its quality is scored on: all but what an earlier run has judged.
+    `judged` is what its quality is scored on: all but what an earlier run has judged. `swallowed`:
+    lines of CSV that rejected records reach over.
     """
 
     counts: FeedCounts = field(default_factory=FeedCounts)
     judged: QualityTally = field(default_factory=QualityTally)
     unknown_fields: Mapping[str, int] = field(default_factory=dict)
     bytes_read: int = 0
+    swallowed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,6 +256,7 @@ class FeedLoad:
             self._outcome,
             unknown_fields=unknown_names(self._outcome.unknown_fields, seen.unknown_fields),
             bytes_read=self._outcome.bytes_read + seen.block.end_byte - seen.block.first_byte,
+            swallowed=self._outcome.swallowed + prepared.swallowed,
         )
 
     def _count(self, share: "_Share", outcome: BatchOutcome) -> None:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from techmart_fast.contract import Contract
 from techmart_fast.decode import decode
@@ -53,12 +54,14 @@ class PreparedBlock:
     """A block ready for the sinks: candidates by lane, rejections, and what was seen on the way.
 
     `candidates.records` is empty: the records are in `lanes`. The raw bytes are let go.
+    `swallowed` counts lines of CSV that rejected records reach over, besides their first.
     """
 
     candidates: CandidateBatch
     lanes: tuple[pa.RecordBatch, ...]
     timed: int
     late: int
+    swallowed: int
     laps: tuple[Lap, ...]
 
 
@@ -90,6 +93,7 @@ def prepare(
         lanes=shares,
         timed=timed,
         late=late,
+        swallowed=_swallowed(candidates),
         laps=(
             Lap(stage="decode", began=began, ended=decoded_at, rows=read, bytes=size),
             Lap(stage="validate", began=decoded_at, ended=validated_at, rows=read, bytes=size),
@@ -110,6 +114,15 @@ def _timeliness(
     micros = candidates.records.column("timestamp").cast(pa.int64()).to_numpy()
     late = int(np.count_nonzero(micros < int(oldest.timestamp() * 1_000_000)))
     return len(micros), late
+
+
+def _swallowed(candidates: CandidateBatch) -> int:
+    """A quote that is never closed takes the lines up to the next quote into its record."""
+    if candidates.block.source.format != "csv":
+        return 0
+    raw = candidates.rejections.column("raw")
+    ends = pc.count_substring(raw, b"\n")
+    return int(pc.sum(ends).as_py() or 0)
 
 
 def unknown_names(found: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:

@@ -37,6 +37,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield home
     stopped = spawn("local", "stop", "--json", home=home)
     assert json.loads(stopped.stdout)["running"] is False
+    assert "Nothing was running" in spawn("local", "stop", home=home).stdout
 
 
 def load(*more: str, shop: Path, home: Path) -> subprocess.CompletedProcess[str]:
