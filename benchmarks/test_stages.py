@@ -33,7 +33,7 @@ Shop = Callable[[str], Path]
 
 def _file(shop: Path, contract: Contract) -> SourceFile:
     specs = [str(shop / "transactions.ndjson")]
-    (found,) = discover(Feed.TRANSACTIONS, specs, contract=contract, spool=shop)
+    (found,) = discover(Feed.TRANSACTIONS, specs, contract=contract)
     return replace(found, ordinal=1)
 
 

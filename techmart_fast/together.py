@@ -1,8 +1,8 @@
 """Work at the same time: the first failure ends the rest and is told alone, not as a group."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 _First = TypeVar("_First")
@@ -16,7 +16,7 @@ async def together(work: Mapping[str, Coroutine[Any, Any, object]]) -> None:
     Raises:
         Exception: the first failure, as itself rather than as a group.
     """
-    async with _tasks() as tasks:
+    async with task_group() as tasks:
         for name, one in work.items():
             tasks.create_task(one, name=name)
 
@@ -29,20 +29,39 @@ async def both(
     Raises:
         Exception: the first failure, as itself rather than as a group.
     """
-    async with _tasks() as tasks:
+    async with task_group() as tasks:
         one = tasks.create_task(_result(first), name=names[0])
         two = tasks.create_task(_result(second), name=names[1])
     return one.result(), two.result()
 
 
 @asynccontextmanager
-async def _tasks() -> AsyncIterator[asyncio.TaskGroup]:
+async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group that ends with its first failure as itself, rather than as a group."""
     try:
         async with asyncio.TaskGroup() as tasks:
             yield tasks
     except BaseExceptionGroup as failures:
         first = failures.exceptions[0]
         raise first from first.__cause__
+
+
+async def to_its_end(
+    work: "asyncio.Future[_Result]", *, on_cancel: Callable[[], object] | None = None
+) -> _Result:
+    """Wait for work in a thread, and see it end even when cancelled: its state is not shared.
+
+    `on_cancel` may ask it to end sooner.
+    """
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        if on_cancel is not None:
+            on_cancel()
+        await asyncio.wait([work])
+        with suppress(BaseException):
+            work.result()  # nobody else asks for its failure
+        raise
 
 
 async def _result(awaitable: Awaitable[_Result]) -> _Result:

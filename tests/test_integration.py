@@ -292,6 +292,14 @@ async def test_a_stopped_run_keeps_what_it_committed_and_the_next_one_completes_
     assert [row["status"] for row in runs] == ["stopped", "completed"]
 
 
+async def test_a_run_that_is_stopped_at_once_loads_nothing(shop: Shop, generated: Path) -> None:
+    stop = asyncio.Event()
+    stop.set()
+    result = await shop.run(sources_in(generated), stop=stop)
+    assert (result.status, result.exit_code) == (RunStatus.STOPPED, ExitCode.INTERRUPTED)
+    assert (await shop.load(generated)).status is RunStatus.COMPLETED
+
+
 async def test_two_runs_at_once_one_says_why_not(shop: Shop, generated: Path) -> None:
     results = await asyncio.gather(
         shop.load(generated), shop.load(generated), return_exceptions=True

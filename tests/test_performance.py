@@ -57,7 +57,7 @@ def _write(path: Path, layout: str, rows: int) -> Path:
 
 def _cut(path: Path, *, block_bytes: int) -> list[Block]:
     contract = default_contract()
-    (file,) = discover(Feed.TRANSACTIONS, [str(path)], contract=contract, spool=path.parent)
+    (file,) = discover(Feed.TRANSACTIONS, [str(path)], contract=contract)
     file = replace(file, ordinal=1)
     return list(blocks(file, contract, block_bytes=block_bytes, max_record_bytes=_MIB))
 
@@ -112,7 +112,7 @@ def test_framing_holds_a_few_blocks_whatever_the_size_of_the_file(
     peaks = []
     for rows in (60_000, 180_000):
         path = _write(tmp_path / f"{rows}.{layout}", layout, rows)
-        (file,) = discover(Feed.TRANSACTIONS, [str(path)], contract=contract, spool=tmp_path)
+        (file,) = discover(Feed.TRANSACTIONS, [str(path)], contract=contract)
         tracemalloc.start()
         cut = blocks(
             replace(file, ordinal=1), contract, block_bytes=256 * 1024, max_record_bytes=_MIB

@@ -38,6 +38,7 @@ from techmart_fast.records import (
     SourceFile,
     SpooledFile,
 )
+from techmart_fast.together import to_its_end
 from techmart_fast.transform import Enricher
 from techmart_fast.warehouse import LoadTable, rejected_rows, write_spool
 
@@ -331,13 +332,8 @@ def _prepare_block(block: Block, plan: LoadPlan) -> PreparedBlock:
 async def _in_thread(
     executor: ThreadPoolExecutor, function: Callable[..., Result], *arguments: object
 ) -> Result:
-    """Run a function in a thread and see it end, even when cancelled: its state is not shared."""
-    future = asyncio.get_running_loop().run_in_executor(executor, function, *arguments)
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        await asyncio.wait([future])
-        raise
+    loop = asyncio.get_running_loop()
+    return await to_its_end(loop.run_in_executor(executor, function, *arguments))
 
 
 def _close(blocks: Iterator[Block]) -> None:

@@ -7,7 +7,8 @@ while they do.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -16,16 +17,17 @@ from techmart_fast.contract import Contract
 from techmart_fast.errors import ExitCode, TechmartError, WarehouseBehindError
 from techmart_fast.local import LocalHome
 from techmart_fast.monitoring.memory import MemoryWatch
+from techmart_fast.pipeline.find import FoundFiles, found
 from techmart_fast.pipeline.journal import Journal
 from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import RunObserver
 from techmart_fast.pipeline.sinks import Sinks, open_sinks
 from techmart_fast.pipeline.work import Work
 from techmart_fast.pipeline.write_down import record_refused, record_unopened, run_start, write_down
-from techmart_fast.records import Feed, SourceFile
+from techmart_fast.records import Feed
 from techmart_fast.results import RunResult, RunStatus
 from techmart_fast.settings import Settings
-from techmart_fast.sources import discover
+from techmart_fast.together import task_group, together
 
 
 class _StopRequested(Exception):  # noqa: N818 - a request, not an error
@@ -61,34 +63,53 @@ async def run_pipeline(request: RunRequest) -> RunResult:
         TechmartError: the run could not begin: nothing was written.
     """
     journal = Journal(run_id=uuid4(), started=datetime.now(UTC), contract=request.contract)
+    async with AsyncExitStack() as opened:
+        try:
+            async with task_group() as tasks:
+                watch = tasks.create_task(_watch(request.stop), name="watch for a stop")
+                files = await _find(request, journal, opened)
+                sinks = await _open(request, journal, opened)
+                watch.cancel()
+        except _StopRequested:
+            return journal.result(
+                RunStatus.STOPPED,
+                error="Stopped on request, before anything was loaded.",
+                exit_code=ExitCode.INTERRUPTED,
+            )
+        return await _run_into(sinks, request, journal, files)
+
+
+async def _find(request: RunRequest, journal: Journal, opened: AsyncExitStack) -> FoundFiles:
     request.observer.phase("Looking at the input")
-    home = LocalHome(request.settings.home).create()
+    spool = LocalHome(request.settings.home).create().spool
+    finding = found(request.sources, contract=request.contract, spool=spool)
     try:
-        files = await asyncio.to_thread(_discover, request, home)
+        return await opened.enter_async_context(finding)
     except TechmartError as unreadable:
         await record_unopened(request.settings, journal, unreadable)
         raise
+
+
+async def _open(request: RunRequest, journal: Journal, opened: AsyncExitStack) -> Sinks:
+    """Both sinks, with tables as this version needs them."""
     request.observer.phase("Opening PostgreSQL and the warehouse")
-    try:
-        async with open_sinks(request.settings) as sinks:
-            return await _run_into(sinks, request, journal, files)
-    except* TechmartError as group:
-        error = _first(group)
-    raise error
+    sinks = await opened.enter_async_context(open_sinks(request.settings))
+    async with _recording_refusal(sinks, request, journal):
+        await together(
+            {
+                "migrate PostgreSQL": sinks.postgres.migrate(),
+                "ensure the warehouse": sinks.warehouse.ensure(),
+            }
+        )
+    return sinks
 
 
 async def _run_into(
-    sinks: Sinks, request: RunRequest, journal: Journal, files: Mapping[Feed, Sequence[SourceFile]]
+    sinks: Sinks, request: RunRequest, journal: Journal, files: FoundFiles
 ) -> RunResult:
     journal.sinks = sinks
-    try:
-        async with asyncio.TaskGroup() as opening:
-            opening.create_task(sinks.postgres.migrate(), name="migrate PostgreSQL")
-            opening.create_task(sinks.warehouse.ensure(), name="ensure the warehouse")
+    async with _recording_refusal(sinks, request, journal):
         lease = await sinks.postgres.start_run(run_start(journal, request.settings))
-    except* TechmartError as group:
-        await record_refused(sinks, request.settings, journal, _first(group))
-        raise
     work = Work(
         journal=journal,
         sinks=sinks,
@@ -130,12 +151,15 @@ async def _watch(stop: asyncio.Event | None) -> None:
         raise _StopRequested
 
 
-def _discover(request: RunRequest, home: LocalHome) -> dict[Feed, list[SourceFile]]:
-    return {
-        feed: discover(feed, specs, contract=request.contract, spool=home.spool)
-        for feed, specs in request.sources.items()
-        if specs
-    }
+@asynccontextmanager
+async def _recording_refusal(
+    sinks: Sinks, request: RunRequest, journal: Journal
+) -> AsyncIterator[None]:
+    try:
+        yield
+    except TechmartError as error:
+        await record_refused(sinks, request.settings, journal, error)
+        raise
 
 
 def _first(group: BaseExceptionGroup[TechmartError]) -> TechmartError:

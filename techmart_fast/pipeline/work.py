@@ -2,11 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
 from techmart_fast.decode import blocks
 from techmart_fast.errors import SpoolError, WarehouseBehindError, WarehouseError
+from techmart_fast.pipeline.find import FoundFiles
 from techmart_fast.pipeline.journal import Journal
 from techmart_fast.pipeline.limits import RejectionLimit
 from techmart_fast.pipeline.load import FeedLoad, LoadPlan, spooler
@@ -54,7 +55,7 @@ class Work:
             meter=journal.meter,
         )
 
-    async def do(self, files: Mapping[Feed, Sequence[SourceFile]]) -> None:
+    async def do(self, files: FoundFiles) -> None:
         """Load every feed, then bring the warehouse and its rollups up to date.
 
         Raises:
@@ -89,7 +90,7 @@ class Work:
                 transient=behind.transient,
             )
 
-    async def _load_feeds(self, files: Mapping[Feed, Sequence[SourceFile]]) -> None:
+    async def _load_feeds(self, files: FoundFiles) -> None:
         for feed in Feed:
             if feed is Feed.TRANSACTIONS:
                 await self._release()

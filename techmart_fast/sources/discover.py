@@ -1,12 +1,11 @@
 """Finds the input files of a feed and says what each one is."""
 
 import hashlib
+import io
 import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
 
 from techmart_fast.contract import Contract
 from techmart_fast.errors import SourceChangedError, SourceNotFoundError
@@ -14,12 +13,11 @@ from techmart_fast.records import Feed, SourceFile
 from techmart_fast.sources.header import HEAD_BYTES
 from techmart_fast.sources.paths import expand
 from techmart_fast.sources.sniff import EMPTY, sniff_compression, sniff_format
-from techmart_fast.sources.standard_input import spool_standard_input
+from techmart_fast.sources.standard_input import STANDARD_INPUT, STANDARD_INPUT_NAME
 from techmart_fast.sources.stream import PLAIN, open_stream
 
-STANDARD_INPUT = "-"
-_STANDARD_INPUT_NAME = "<stdin>"
 _SIGNATURE_BYTES = 16
+_PIECE_BYTES = 1 << 20
 
 
 def discover(
@@ -27,40 +25,39 @@ def discover(
     specs: Sequence[str],
     *,
     contract: Contract,
-    spool: Path,
-    stdin: BinaryIO | None = None,
+    standard_input: Path | None = None,
+    heartbeat: Callable[[], None] = lambda: None,
 ) -> list[SourceFile]:
     """The files that `specs` name, sorted by name, each real file once.
 
     A spec is a file, a glob, a folder (all regular files below it that are not hidden) or `-`:
-    standard input, copied once into the folder `spool` (0600; the caller removes it). Every file
-    is read once, for its fingerprint. `stdin` replaces the process's standard input.
+    the copy of it at `standard_input`. Every file is read once, for its fingerprint. `heartbeat`
+    is called at every MiB; what it raises ends the reading.
 
     Raises:
         SourceNotFoundError: a spec names nothing that can be read.
         SourceChangedError: a file was written to meanwhile.
         SourceError: its compressed data is damaged where it starts.
         DecodeError: a file is in no format that is known, or lacks columns.
-        SpoolError: standard input can't be copied.
+        ValueError: `-` is among the specs, and there is no copy of it.
     """
     places = {str(path): path for path in expand([s for s in specs if s != STANDARD_INPUT])}
     if STANDARD_INPUT in specs:
-        places[_STANDARD_INPUT_NAME] = spool_standard_input(stdin or sys.stdin.buffer, spool)
-    try:
-        return [_describe(feed, name, places[name], contract) for name in sorted(places)]
-    except BaseException:
-        if copy := places.get(_STANDARD_INPUT_NAME):
-            copy.unlink(missing_ok=True)
-        raise
+        if standard_input is None:
+            raise ValueError("Standard input was not copied.")
+        places[STANDARD_INPUT_NAME] = standard_input
+    return [_describe(feed, name, places[name], contract, heartbeat) for name in sorted(places)]
 
 
-def _describe(feed: Feed, name: str, path: Path, contract: Contract) -> SourceFile:
+def _describe(
+    feed: Feed, name: str, path: Path, contract: Contract, heartbeat: Callable[[], None]
+) -> SourceFile:
     try:
         with path.open("rb") as stored:
             before = os.fstat(stored.fileno())
             signature = stored.read(_SIGNATURE_BYTES)
             stored.seek(0)
-            fingerprint = hashlib.file_digest(stored, "sha256").hexdigest()
+            fingerprint = _sha256(stored, heartbeat)
             size_bytes = stored.tell()
     except OSError as error:
         raise SourceNotFoundError(f"Can't read {name}: {error.strerror}.") from None
@@ -93,3 +90,12 @@ def _describe(feed: Feed, name: str, path: Path, contract: Contract) -> SourceFi
             compressed=file.compression != PLAIN,
         ),
     )
+
+
+def _sha256(stored: io.BufferedReader, heartbeat: Callable[[], None]) -> str:
+    digest, piece = hashlib.sha256(), bytearray(_PIECE_BYTES)
+    with memoryview(piece) as view:
+        while count := stored.readinto(piece):
+            digest.update(view[:count])
+            heartbeat()
+    return digest.hexdigest()

@@ -203,3 +203,37 @@ def test_a_stopped_run_says_so_and_the_next_one_carries_on(
         sql = f"select count(*) from transactions where transaction_id like '{prefix}%'"
         stored = int(spawn("local", "psql", "--", "-Atc", sql, home=home).stdout)
         assert stored == truth(tmp_path)["end_state"]["rows"]["transactions"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "phase"),
+    [
+        (("--users", "-"), "Looking at the input"),  # and it waits for what is never said
+        ((), "Opening PostgreSQL and the warehouse"),
+    ],
+)
+def test_a_run_stops_before_it_began_to_load(
+    arguments: tuple[str, ...], phase: str, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    with subprocess.Popen(
+        [sys.executable, "-m", "techmart_fast", "run", "--json", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(home),
+    ) as child:
+        assert child.stderr is not None
+        assert child.stdout is not None
+        for line in child.stderr:
+            if json.loads(line).get("what") == phase:
+                child.send_signal(signal.SIGINT)
+                break
+        # Not `communicate`: it would close standard input, which is what the run waits for.
+        assert child.wait(timeout=60) == 130
+        stopped = json.loads(child.stdout.read())
+    assert (stopped["status"], stopped["feeds"]["users"]["read"]) == ("stopped", 0)
+    assert "before anything was loaded" in stopped["error"]
+    assert list((home / "spool").iterdir()) == []
+    assert json.loads(spawn("local", "status", "--json", home=home).stdout)["running"] is False

@@ -3,9 +3,7 @@
 import bz2
 import gzip
 import hashlib
-import io
 import os
-import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,11 +15,10 @@ from techmart_fast.errors import (
     DecodeError,
     SourceError,
     SourceNotFoundError,
-    SpoolError,
     TechmartError,
 )
 from techmart_fast.records import Feed, SourceFile
-from techmart_fast.sources import discover, open_stream
+from techmart_fast.sources import discover
 
 CONTRACT = default_contract()
 RECORD = b'{"transaction_id":"t-1"}'
@@ -33,12 +30,12 @@ def _zstd(data: bytes) -> bytes:
 
 
 def _found(path: Path, feed: Feed = Feed.TRANSACTIONS) -> SourceFile:
-    (file,) = discover(feed, [str(path)], contract=CONTRACT, spool=path.parent)
+    (file,) = discover(feed, [str(path)], contract=CONTRACT)
     return file
 
 
-def _names(*specs: str, spool: Path = Path("spool")) -> list[str]:
-    found = discover(Feed.TRANSACTIONS, specs, contract=CONTRACT, spool=spool)
+def _names(*specs: str) -> list[str]:
+    found = discover(Feed.TRANSACTIONS, specs, contract=CONTRACT)
     return [file.name for file in found]
 
 
@@ -109,45 +106,26 @@ def test_a_file_is_described_by_its_stored_bytes(tmp_path: Path) -> None:
     assert (file.name, file.path, file.ordinal) == (str(path), path, -1)
 
 
-def test_standard_input_is_copied_once_and_then_a_private_file(tmp_path: Path) -> None:
-    spool = tmp_path / "home" / "spool"
-    data = RECORD + b"\n" * 3_000_000
-    specs = ["-", "-"]
-    (file,) = discover(
-        Feed.TRANSACTIONS, specs, contract=CONTRACT, spool=spool, stdin=io.BytesIO(data)
-    )
-    assert (file.name, file.size_bytes) == ("<stdin>", len(data))
-    assert list(spool.iterdir()) == [file.path]
-    assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(spool.stat().st_mode) == 0o700
-    with open_stream(file) as stream:
-        assert stream.read() == data
+def test_standard_input_is_its_copy_under_a_name_of_its_own(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.write_bytes(RECORD)
+    (file,) = discover(Feed.TRANSACTIONS, ["-", "-"], contract=CONTRACT, standard_input=copy)
+    assert (file.name, file.path, file.size_bytes) == ("<stdin>", copy, len(RECORD))
+    with pytest.raises(ValueError, match="not copied"):
+        discover(Feed.TRANSACTIONS, ["-"], contract=CONTRACT)
 
 
-def test_of_standard_input_that_can_not_be_used_nothing_is_left(tmp_path: Path) -> None:
-    def use(stdin: io.BytesIO, spool: Path = tmp_path) -> None:
-        discover(Feed.TRANSACTIONS, ["-"], contract=CONTRACT, spool=spool, stdin=stdin)
+def test_a_heartbeat_can_end_the_reading(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(RECORD + b"\n" * (3 << 20))
+    beats = []
 
-    with pytest.raises(DecodeError):
-        use(io.BytesIO(b"what is this"))
+    def heartbeat() -> None:
+        beats.append(1)
+        if len(beats) == 2:
+            raise KeyboardInterrupt
 
-    class Broken(io.BytesIO):
-        def read(self, size: int | None = -1) -> bytes:
-            raise OSError(28, "No space left on device")
-
-    with pytest.raises(SpoolError, match="No space left"):
-        use(Broken())
-
-    class Terminal(io.BytesIO):
-        def isatty(self) -> bool:
-            return True
-
-    with pytest.raises(SourceNotFoundError, match="nothing is piped"):
-        use(Terminal())
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / "file").touch()
-    with pytest.raises(SpoolError):
-        use(io.BytesIO(RECORD), tmp_path / "file")
+    with pytest.raises(KeyboardInterrupt):
+        discover(Feed.TRANSACTIONS, [str(tmp_path)], contract=CONTRACT, heartbeat=heartbeat)
 
 
 @pytest.mark.parametrize(
@@ -207,11 +185,11 @@ def test_csv_is_told_by_the_name_that_the_contract_gives_the_key(tmp_path: Path)
     contract = parse_contract('[users.fields]\nuser_id = "Kunde Nr."\n', name="test")
     path = tmp_path / "feed"
     path.write_bytes(CSV.replace(b"user_id", b"Kunde Nr."))
-    (file,) = discover(Feed.USERS, [str(path)], contract=contract, spool=tmp_path)
+    (file,) = discover(Feed.USERS, [str(path)], contract=contract)
     assert file.format == "csv"
     path.write_bytes(CSV)
     with pytest.raises(DecodeError, match=r"'Kunde Nr\.'"):
-        discover(Feed.USERS, [str(path)], contract=contract, spool=tmp_path)
+        discover(Feed.USERS, [str(path)], contract=contract)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])

@@ -32,7 +32,7 @@ COMPRESSIONS = pytest.mark.parametrize("compress", [gzip.compress, bz2.compress,
 
 def _file(path: Path) -> SourceFile:
     spec = str(path)
-    (file,) = discover(Feed.TRANSACTIONS, [spec], contract=default_contract(), spool=path.parent)
+    (file,) = discover(Feed.TRANSACTIONS, [spec], contract=default_contract())
     return file
 
 
