@@ -1,9 +1,12 @@
 """What a server's own output says went wrong, in one line, and what to do about it."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 _TAIL_BYTES = 8192
+_CRASH_BYTES = 16 << 20
+_CRASH = re.compile(rb"\bPANIC: +(.+)")
 _TELLING = re.compile(r"\b(?:FATAL|PANIC|ERROR): +(.+)|\berror: +(.+)|^(\w*Error: .+)")
 
 
@@ -26,6 +29,16 @@ def complaint_in(log: Path, start: int) -> str:
             return complaint(lines.read())
     except OSError:
         return ""
+
+
+def crash_in(log: Path, start: int) -> str:
+    """What the server said when it crashed after byte `start` of its log; empty if it did not."""
+    with suppress(OSError), log.open("rb") as lines:
+        lines.seek(start)
+        # The end of a long log says only that the server is coming back.
+        if found := _CRASH.search(lines.read(_CRASH_BYTES)):
+            return found[1].decode(errors="replace").rstrip(".")
+    return ""
 
 
 def advice(reason: str) -> str:

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from techmart_fast.errors import LocalError
+from techmart_fast.local.complaints import advice, crash_in
+
 MIB = 1 << 20
 
 
@@ -37,7 +40,8 @@ class LocalPostgres:
     """A running embedded server, and the role that loads.
 
     `socket_dir` is the folder of its Unix socket (the `host` of a client); `pid` is the
-    postmaster's; `version` is e.g. `18.4`; `pgpass` is a password file that psql reads.
+    postmaster's; `version` is e.g. `18.4`; `pgpass` is a password file that psql reads; what
+    `log` says from byte `log_start` on was said since this command looked.
     """
 
     socket_dir: Path
@@ -49,6 +53,16 @@ class LocalPostgres:
     version: str
     bin_dir: Path
     pgpass: Path
+    log: Path
+    log_start: int
+
+    def crash(self) -> LocalError | None:
+        """Why the server crashed since, which clients are not told; None if it did not."""
+        reason = crash_in(self.log, self.log_start)
+        if not reason:
+            return None
+        hint = f"{advice(reason)} See {self.log}.".strip()
+        return LocalError(f"The embedded PostgreSQL crashed: {reason}.", hint=hint)
 
     @property
     def psql_command(self) -> str:

@@ -103,6 +103,8 @@ class PostgresPart:
             version=str(record.facts["version"]),
             bin_dir=Path(str(record.facts["bin_dir"])),
             pgpass=self._cluster.pgpass,
+            log=self.log,
+            log_start=self.log.stat().st_size if self.log.exists() else 0,
         )
 
 

@@ -50,6 +50,7 @@ def logging_to_stderr(*, level: int, json_lines: bool, colors: bool = False) -> 
     else:
         renderer = structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=0)
     handler = _CurrentStderr()
+    handler.addFilter(_is_news)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[
@@ -89,6 +90,12 @@ class _CurrentStderr(logging.Handler):
         except OSError:
             # Nobody reads standard error any more; the run itself goes on.
             return
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not what asyncpg leaves behind of a COPY that has failed as its connection was lost."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (record.name == "asyncio" and type(error).__module__.startswith("asyncpg."))
 
 
 def hide_private(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

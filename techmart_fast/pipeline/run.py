@@ -133,7 +133,7 @@ async def _run_into(
             status, exit_code = RunStatus.STOPPED, ExitCode.INTERRUPTED
             error = "Stopped on request: what was committed stays, and the next run carries on."
         except* TechmartError as group:
-            first = _first(group)
+            first = sinks.cause(_first(group))
             status, error, exit_code = RunStatus.FAILED, str(first), first.exit_code
         except* asyncio.CancelledError:
             journal.memory = memory.peaks()

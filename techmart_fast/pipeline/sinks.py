@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from techmart_fast.errors import ConfigError
+from techmart_fast.errors import ConfigError, SinkError, TechmartError
 from techmart_fast.local import LocalEndpoints, LocalHome, embedded
 from techmart_fast.postgres import PostgresSink, PostgresTarget
 from techmart_fast.results import Destination
@@ -24,6 +24,11 @@ class Sinks:
     postgres_sink: PostgresSink | None
     warehouse_sink: WarehouseSink | None
     destinations: tuple[Destination, ...]
+
+    def cause(self, error: TechmartError) -> TechmartError:
+        """The error, or what made the embedded server crash, of which its clients know nothing."""
+        crash = self.local.postgres.crash() if self.local.postgres else None
+        return crash if crash and isinstance(error, SinkError) else error
 
     @property
     def postgres(self) -> PostgresSink:

@@ -2,8 +2,8 @@
 
 asyncpg's COPY may wait for ever when the backend dies, stops or goes half-open while the socket
 pushes back (seen with 0.32), its own `timeout` included. So the deadline here is outside: it first
-tears the transport down, then cancels the call. A connection that met its deadline, or whose
-statement was cancelled half-way, is never used again.
+tears the transport down, then cancels the call. The loss of the connection ends the call, too. A
+connection that met its deadline, or whose statement was cancelled half-way, is never used again.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ COPY_CHUNK_BYTES = 1 << 19
 in one message would be copied whole into the transport's buffer."""
 
 _CANCEL_AFTER_SECONDS = 0.5
-"""Grace between tearing the transport down and cancelling a call that did not notice."""
+"""Grace between the end of the transport and cancelling a call that did not notice."""
 
 _SERVER_GRACE_SECONDS = 10.0
 """How much later than the client's deadline the server ends a statement by itself."""
@@ -48,7 +48,7 @@ class Session:
 
     def __init__(self, raw: RawConnection, *, deadline_seconds: float) -> None:
         self._raw = raw
-        self._deadline_seconds = deadline_seconds
+        self._seconds = deadline_seconds
 
     def __repr__(self) -> str:
         return f"<Session {'closed' if self.closed else f'backend {self.backend_pid}'}>"
@@ -193,34 +193,47 @@ class Session:
             )
 
     async def _watched(self, operation: Awaitable[_Result], doing: str) -> _Result:
-        expired = False
+        loop, task, seconds = asyncio.get_running_loop(), asyncio.current_task(), self._seconds
+        cancels = task.cancelling() if task else 0
+        expired = lost = False
 
         def expire() -> None:
             nonlocal expired
             expired = True
             self.terminate()
 
-        seconds = self._deadline_seconds
-        timer = asyncio.get_running_loop().call_later(seconds, expire)
+        def lose(_raw: object) -> None:
+            nonlocal lost
+            lost = True
+            with suppress(RuntimeError):  # it has just ended
+                limit.reschedule(loop.time() + _CANCEL_AFTER_SECONDS)
+
+        timer = loop.call_later(seconds, expire)
+        limit = asyncio.timeout(seconds + _CANCEL_AFTER_SECONDS)
+        self._raw.add_termination_listener(lose)
         try:
-            async with asyncio.timeout(seconds + _CANCEL_AFTER_SECONDS):
+            async with limit:
                 return await operation
         except asyncio.CancelledError:
             # The protocol is in the middle of something: nothing can be said on it any more.
             self.terminate()
             raise
-        except TimeoutError:
-            self.terminate()
-            raise deadline_error(doing, seconds) from None
         except Exception as error:
-            # Any exception: after its transport was torn down, asyncpg fails in odd ways.
-            if expired:
+            # Any exception: on a connection that is gone, asyncpg fails in odd ways.
+            timed_out = isinstance(error, TimeoutError)
+            if expired or (timed_out and not lost):
                 raise deadline_error(doing, seconds) from None
-            if isinstance(error, SESSION_FAULTS):
+            if task and task.cancelling() > cancels:
+                self.terminate()
+                raise asyncio.CancelledError from error
+            if isinstance(error, SESSION_FAULTS) and not timed_out:
                 raise statement_error(error, doing) from error
+            if lost:
+                raise statement_error(ConnectionResetError(), doing) from error
             raise
         finally:
             timer.cancel()
+            self._raw.remove_termination_listener(lose)
 
 
 async def _chunks(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:

@@ -3,6 +3,7 @@
 import json
 import logging
 
+import asyncpg
 import pytest
 
 from techmart_fast.contract import parse_contract
@@ -71,6 +72,16 @@ def test_other_libraries_are_heard_from_warnings_on(capsys: pytest.CaptureFixtur
         LOG.debug("said too")
     events = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
     assert events == ["said 3", "said too"]
+
+
+def test_a_lost_connection_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    def forgotten(error: Exception) -> str:
+        logging.getLogger("asyncio").error("never retrieved", exc_info=error)
+        return capsys.readouterr().err
+
+    with logging_to_stderr(level=logging.INFO, json_lines=True):
+        assert forgotten(asyncpg.ConnectionDoesNotExistError()) == ""
+        assert "never retrieved" in forgotten(ValueError())
 
 
 def test_leaving_restores_what_was_there() -> None:

@@ -97,6 +97,30 @@ async def test_a_killed_server_with_a_busy_connection_is_cleared_away_and_recove
     assert gone(home)
 
 
+async def test_a_crash_says_why_though_its_clients_are_not_told(
+    home: LocalHome, small: LocalOptions, sql: Callable[..., str]
+) -> None:
+    # Asked to stop while it recovers, PostgreSQL 18 waits until it is made to.
+    impatient = replace(small, stop_seconds=1)
+    async with embedded(home, standin=False, options=impatient) as endpoints:
+        server = endpoints.postgres
+        assert server is not None
+        assert server.crash() is None
+        log_folder = home.postgres / "cluster" / "data" / "pg_wal"
+        log_folder.chmod(0o500)  # as a full disk: no new segment of the log
+        try:
+            sql(server, "CREATE TABLE filled (words text)", role="techmart")
+            fill = "INSERT INTO filled SELECT repeat('w', 1000) FROM generate_series(1, 20000)"
+            with pytest.raises(AssertionError, match="connection to server was lost"):
+                sql(server, fill, role="techmart")
+        finally:
+            log_folder.chmod(0o700)
+        crash = server.crash()
+        assert crash is not None
+        assert "crashed: could not" in str(crash)
+        assert str(home.logs) in str(crash)
+
+
 async def test_a_leftover_pid_file_that_names_a_living_process_does_not_matter(
     home: LocalHome, small: LocalOptions
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from techmart_fast.errors import LocalError
 from techmart_fast.local import LocalHome
-from techmart_fast.local.complaints import complaint, complaint_in
+from techmart_fast.local.complaints import complaint, complaint_in, crash_in
 from techmart_fast.local.guarded import (
     Plan,
     ProcessName,
@@ -250,6 +250,17 @@ def test_the_complaint_in_a_log_is_not_an_earlier_ones(tmp_path: Path) -> None:
     assert complaint_in(log, 0) == "old"
     assert complaint_in(log, log.stat().st_size) == ""
     assert complaint_in(tmp_path / "absent", 0) == ""
+
+
+def test_a_crash_is_told_from_what_comes_after_it(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("2026-01-01 00:00:00.1 UTC [7] PANIC:  old\n")
+    start = log.stat().st_size
+    assert crash_in(log, start) == crash_in(tmp_path / "absent", 0) == ""
+    with log.open("a") as more:
+        more.write("2026-01-01 00:00:00.2 UTC [8] PANIC:  No space left on device\n")
+        more.write("2026-01-01 00:00:00.3 UTC [9] FATAL:  is in recovery mode\n" * 1000)
+    assert crash_in(log, start) == "No space left on device"
 
 
 def test_a_large_log_is_put_aside(tmp_path: Path) -> None:

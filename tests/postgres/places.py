@@ -66,12 +66,14 @@ async def another_session(database: LocalPostgres) -> AsyncIterator[Connection]:
 
 
 @asynccontextmanager
-async def a_session(database: LocalPostgres) -> AsyncIterator[Session]:
+async def a_session(
+    database: LocalPostgres, *, deadline_seconds: float = 10.0
+) -> AsyncIterator[Session]:
     session = await Session.open(
         target_of(database),
         application_name="test",
         connect_timeout_seconds=10.0,
-        deadline_seconds=10.0,
+        deadline_seconds=deadline_seconds,
     )
     try:
         yield session
