@@ -1,6 +1,6 @@
 """Settings: resolved once (flags, then environment, then file, then defaults), frozen, passed on.
 
-The file is TOML with the sections `[pipeline]`, `[postgres]` and `[bigquery]`; it is
+The file is TOML with a section for each class here, from `[pipeline]` to `[local]`; it is
 `techmart.toml` in the working folder unless another one is named.
 """
 
@@ -116,13 +116,34 @@ class PipelineSettings(_Section):
     lease_seconds: Seconds = Field(60.0, description="A run silent for longer may be replaced.")
 
 
+class LocalSettings(_Section):
+    """The embedded parts: PostgreSQL and the stand-in for BigQuery."""
+
+    model_config = SettingsConfigDict(env_prefix="TECHMART_LOCAL_")
+
+    start_seconds: Seconds = Field(
+        120.0, description="Deadline for a part to be ready, recovery after a crash included."
+    )
+    stop_seconds: Seconds = Field(
+        60.0, description="Deadline for an orderly stop of a part; then it is made to stop."
+    )
+
+
+SECTIONS: Mapping[str, type[_Section]] = {
+    "pipeline": PipelineSettings,
+    "postgres": PostgresSettings,
+    "bigquery": BigQuerySettings,
+    "local": LocalSettings,
+}
+"""Every section by its name in the file."""
+
 _SectionType = TypeVar("_SectionType", bound=_Section)
 
 
 class Settings:
-    """All settings of one process. Attributes: `pipeline`, `postgres`, `bigquery`."""
+    """All settings of one process. Attributes: `pipeline`, `postgres`, `bigquery`, `local`."""
 
-    __slots__ = ("bigquery", "pipeline", "postgres")
+    __slots__ = ("bigquery", "local", "pipeline", "postgres")
 
     def __init__(
         self,
@@ -130,21 +151,24 @@ class Settings:
         pipeline: PipelineSettings | None = None,
         postgres: PostgresSettings | None = None,
         bigquery: BigQuerySettings | None = None,
+        local: LocalSettings | None = None,
     ) -> None:
         set_once = super().__setattr__
         set_once("pipeline", pipeline or PipelineSettings())
         set_once("postgres", postgres or PostgresSettings())
         set_once("bigquery", bigquery or BigQuerySettings())
+        set_once("local", local or LocalSettings())
 
     pipeline: PipelineSettings
     postgres: PostgresSettings
     bigquery: BigQuerySettings
+    local: LocalSettings
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"settings are frozen: {name}")
 
     def __repr__(self) -> str:
-        return f"Settings({self.pipeline!r}, {self.postgres!r}, {self.bigquery!r})"
+        return f"Settings({self.pipeline!r}, {self.postgres!r}, {self.bigquery!r}, {self.local!r})"
 
     @property
     def home(self) -> Path:
@@ -172,25 +196,18 @@ def load_settings(
             message names the flag, variable or key, never the value of a secret.
     """
     values = _read_file(file)
-    if unknown := values.keys() - _SECTIONS.keys():
+    if unknown := values.keys() - SECTIONS.keys():
         raise ConfigError(
             f"The settings file has an unknown section [{sorted(unknown)[0]}].",
-            hint=f"There are [{'], ['.join(_SECTIONS)}].",
+            hint=f"There are [{'], ['.join(SECTIONS)}].",
         )
     sections: dict[str, Any] = {}
-    for name, section in _SECTIONS.items():
+    for name, section in SECTIONS.items():
         given = {
             key: value for key, value in (flags or {}).get(name, {}).items() if value is not None
         }
         sections[name] = _resolve(section, name, given, values.get(name, {}))
     return Settings(**sections)
-
-
-_SECTIONS: Mapping[str, type[_Section]] = {
-    "pipeline": PipelineSettings,
-    "postgres": PostgresSettings,
-    "bigquery": BigQuerySettings,
-}
 
 
 def _resolve(

@@ -34,7 +34,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "results": VOCABULARY | {"quality"},
     "postgres": STAGES,
     "warehouse": STAGES,
-    "local": {"errors"},
+    "local": {"errors", "settings"},
     "standin": set(),
     "dev": {"contract", "records", "errors"},
     "monitoring": STAGES | SINKS | {"local"},

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from techmart_fast.errors import ConfigError
+from techmart_fast.local import LocalOptions
 from techmart_fast.settings import load_settings
 
 
@@ -34,6 +35,12 @@ def test_flags_win_over_environment_over_file_over_defaults(
     assert (chosen.host, chosen.db, chosen.user) == ("file", "environment", "flag")
     assert chosen.port == 1111
     assert chosen.connect_timeout_seconds == 10.0
+
+
+def test_the_embedded_parts_have_deadlines_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TECHMART_LOCAL_START_SECONDS", "7")
+    options = LocalOptions.from_settings(load_settings({"local": {"stop_seconds": 5}}).local)
+    assert (options.start_seconds, options.stop_seconds) == (7, 5)
 
 
 def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from techmart_fast.cli.console import command, show
 from techmart_fast.cli.output import to_json, write_out
 from techmart_fast.cli.runner import run_async
 from techmart_fast.errors import ConfigError, ExitCode
-from techmart_fast.local import LocalHome, LocalStatus
+from techmart_fast.local import LocalHome, LocalOptions, LocalStatus
 from techmart_fast.settings import Settings
 
 
@@ -37,7 +37,8 @@ def print_start(settings: Settings, *, as_json: bool) -> int:
             hint="See techmart-fast doctor.",
         )
     home = LocalHome(settings.home).create()
-    run_async(lambda: local.start(home, postgres=postgres, standin=standin))
+    options = LocalOptions.from_settings(settings.local)
+    run_async(lambda: local.start(home, postgres=postgres, standin=standin, options=options))
     return _print(local.status(home), as_json=as_json)
 
 
@@ -49,7 +50,7 @@ def print_stop(settings: Settings, *, as_json: bool) -> int:
     """
     home = LocalHome(settings.home)
     before = local.status(home)
-    after = run_async(lambda: local.stop(home))
+    after = run_async(lambda: local.stop(home, options=LocalOptions.from_settings(settings.local)))
     if as_json:
         return _print(after, as_json=True)
     show(_stopped(before, after))
@@ -87,18 +88,20 @@ def open_psql(settings: Settings, arguments: Sequence[str]) -> int:
             "The database is not the embedded one: POSTGRES_HOST is set.",
             hint="Use a psql of your own.",
         )
-    return run_async(lambda: _psql(LocalHome(settings.home).create(), arguments))
+    return run_async(lambda: _psql(settings, arguments))
 
 
-async def _psql(home: LocalHome, arguments: Sequence[str]) -> int:
-    async with local.embedded(home, standin=False) as endpoints:
+async def _psql(settings: Settings, arguments: Sequence[str]) -> int:
+    home = LocalHome(settings.home).create()
+    options = LocalOptions.from_settings(settings.local)
+    async with local.embedded(home, standin=False, options=options) as endpoints:
         server = endpoints.postgres
         if server is None:
             raise ConfigError("The embedded server did not start.")
-        options = ("-h", str(server.socket_dir), "-p", str(server.port), "-U", server.user)
+        place = ("-h", str(server.socket_dir), "-p", str(server.port), "-U", server.user)
         child = await asyncio.create_subprocess_exec(
             str(server.bin_dir / "psql"),
-            *options,
+            *place,
             "-d",
             server.database,
             *arguments,

@@ -1,6 +1,6 @@
 """Writes the reference pages from the code: every command and option, every setting."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
@@ -8,18 +8,12 @@ from typing import Any, Union, get_args, get_origin
 import click
 from pydantic import AliasChoices, SecretStr
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings
 
 from techmart_fast.cli.framework import PROGRAM, Command, Group, common_options
 from techmart_fast.cli.output import write_out
 from techmart_fast.errors import ConfigError
-from techmart_fast.settings import BigQuerySettings, PipelineSettings, PostgresSettings
+from techmart_fast.settings import SECTIONS
 
-SECTIONS: Mapping[str, type[BaseSettings]] = {
-    "pipeline": PipelineSettings,
-    "postgres": PostgresSettings,
-    "bigquery": BigQuerySettings,
-}
 _MADE = "<!-- Written by `techmart-fast dev reference`. Change the code, not this page. -->"
 
 

@@ -162,7 +162,10 @@ def _run_ordinary(
             try:
                 while process.poll() is None:
                     if deadline.passed:
-                        raise LocalError(f"{name} of the embedded PostgreSQL took too long.")
+                        raise LocalError(
+                            f"{name} of the embedded PostgreSQL took too long.",
+                            hint="Allow more with TECHMART_LOCAL_START_SECONDS.",
+                        )
                     deadline.pause()
             except (LocalError, StoppedWaitingError):
                 with suppress(ProcessLookupError):

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from techmart_fast.errors import LocalError
 from techmart_fast.local.complaints import advice, crash_in
+from techmart_fast.settings import LocalSettings
 
 MIB = 1 << 20
 
@@ -33,6 +34,11 @@ class LocalOptions:
     standin_memory_bytes: int | None = None
     standin_port: int = 0
     postgres_bin: Path | None = None
+
+    @classmethod
+    def from_settings(cls, settings: LocalSettings) -> "LocalOptions":
+        """As the settings say, and for the rest by default."""
+        return cls(start_seconds=settings.start_seconds, stop_seconds=settings.stop_seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

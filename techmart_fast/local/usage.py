@@ -177,8 +177,8 @@ class Usage:
                 )
             if deadline.passed:
                 raise LocalError(
-                    f"The {part.title} was not ready after {self._start_seconds:.0f} seconds.",
-                    hint=f"See {part.log}.",
+                    f"The {part.title} was not ready after {self._start_seconds:g} seconds.",
+                    hint=f"See {part.log}, or allow more with TECHMART_LOCAL_START_SECONDS.",
                 )
             deadline.pause()
         return record

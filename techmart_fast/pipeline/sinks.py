@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from techmart_fast.errors import ConfigError, SinkError, TechmartError
-from techmart_fast.local import LocalEndpoints, LocalHome, embedded
+from techmart_fast.local import LocalEndpoints, LocalHome, LocalOptions, embedded
 from techmart_fast.postgres import PostgresSink, PostgresTarget
 from techmart_fast.results import Destination
 from techmart_fast.settings import Settings
@@ -66,7 +66,12 @@ async def open_sinks(
         local = LocalEndpoints()
         if use_local_postgres or use_stand_in:
             local = await stack.enter_async_context(
-                embedded(home, postgres=use_local_postgres, standin=use_stand_in)
+                embedded(
+                    home,
+                    postgres=use_local_postgres,
+                    standin=use_stand_in,
+                    options=LocalOptions.from_settings(settings.local),
+                )
             )
         warehouse_sink = postgres_sink = None
         if warehouse:
