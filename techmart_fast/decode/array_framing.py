@@ -49,13 +49,16 @@ class ArrayFraming:
         like a record. So it is an element. Where there are other arrays, the elements before it
         must parse.
         """
-        stop = self._window.ensure(start + limit)
+        buffer, stop = self._window.buffer, self._window.ensure(start + limit)
         if stop < start + limit:
             return stop
-        if _holds_no_object_in_array(self._window.buffer, start, stop):
-            return self._candidate(start, stop)
-        boundary = self._candidate(start, min(stop, start + _PARSED_RUN_BYTES))
-        return boundary if self._parses(start, boundary) else start
+        clear = _first_array_of_more(buffer, start, stop)
+        boundary = self._candidate(start, clear, stop)
+        if clear == stop or boundary - start >= _PARSED_RUN_BYTES:
+            return boundary
+        run = start + min(limit, _PARSED_RUN_BYTES)
+        parsed = self._candidate(start, run, run)
+        return parsed if parsed > boundary and self._parses(start, parsed) else boundary
 
     def step(self, start: int) -> int | None:
         """Behind the element or damage at `start`, and behind its separators."""
@@ -95,9 +98,9 @@ class ArrayFraming:
             # The last byte looked at is the one before the limit.
             kept = LOOK_BEHIND_BYTES - 1
 
-    def _candidate(self, start: int, stop: int) -> int:
-        """The last place that looks like a boundary and has a whole record behind it."""
-        buffer, place = self._window.buffer, stop
+    def _candidate(self, start: int, before: int, stop: int) -> int:
+        """The last place before `before` that looks like a boundary, with a whole record behind."""
+        buffer, place = self._window.buffer, before
         for _ in range(_MOST_CANDIDATES):
             place = buffer.rfind(b"{", start + 1, place)
             if place < 0:
@@ -119,6 +122,13 @@ class ArrayFraming:
         return True
 
 
-def _holds_no_object_in_array(view: bytearray, start: int, stop: int) -> bool:
-    arrays = view.count(b"[", start, stop)
-    return not arrays or arrays == len(_SCALAR_ARRAY.findall(view, start, stop))
+def _first_array_of_more(view: bytearray, start: int, stop: int) -> int:
+    """Where the first array begins that may hold more than scalars, or `stop`."""
+    place = view.find(b"[", start, stop)
+    while place >= 0:
+        scalars = _SCALAR_ARRAY.match(view, place, stop)
+        # A bracket in there: the match may have begun in a string.
+        if not scalars or view.find(b"[", place + 1, scalars.end()) >= 0:
+            return place
+        place = view.find(b"[", scalars.end(), stop)
+    return stop

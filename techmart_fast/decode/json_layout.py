@@ -14,7 +14,8 @@ Mask = npt.NDArray[np.bool_]
 Symbols = npt.NDArray[np.uint8]
 
 _WHITE_SPACE = b" \t\r\n"
-_NEWLINE, _COMMA, _OPEN, _CLOSE = b"\n,{}"
+_NEWLINE, _COMMA, _OPEN, _CLOSE, _BLANK = b"\n,{} "
+_SCANNED_BYTES = 1 << 18
 _IS_BLANK = np.zeros(256, dtype=np.bool_)
 _IS_BLANK[list(_WHITE_SPACE)] = True
 # Wider indentation is left to the exact path, as every step costs a pass over all records.
@@ -25,25 +26,39 @@ _WIDEST_BLANK = 64
 class Pieces:
     """Stretches of a block, in order, each of which is a record if all goes well.
 
-    `text` is the block's data, of the same length, with every separator made a blank or a
-    newline, so that it is a stream of JSON objects. A piece is `[starts, ends)`, without white
-    space around it. `sound`: it begins and ends with a brace and is valid UTF-8. Between two
-    sound pieces a parser that sees one object behind another must see the boundary: `}` and `{`
-    with only white space in between can stand neither in an object nor in a string.
+    A piece is `[starts, ends)` of `data`, without white space around it. `commas` are the places
+    of those between pieces; there is nothing else but white space. `sound`: it begins and ends
+    with a brace and is valid UTF-8. Between two sound pieces a parser that sees one object behind
+    another must see the boundary: `}` and `{` with only white space in between can stand neither
+    in an object nor in a string.
     """
 
-    text: bytes | bytearray
+    data: bytes
     starts: Places
     ends: Places
     lines: Places
+    commas: Places
     sound: Mask
+
+    def objects(self, first: int, last: int) -> bytearray:
+        """A copy of the pieces `[first, last)`, with blanks for commas: JSON objects in a row."""
+        start, stop = self.span(first, last)
+        text = bytearray(memoryview(self.data)[start:stop])
+        begin, end = np.searchsorted(self.commas, (start, stop))
+        np.frombuffer(text, dtype=np.uint8)[self.commas[begin:end] - start] = _BLANK
+        return text
+
+    def span(self, first: int, last: int) -> tuple[int, int]:
+        """From the start of piece `first` to that of piece `last`, or to the end of the last."""
+        stop = self.starts[last] if last < len(self.starts) else self.ends[last - 1]
+        return int(self.starts[first]), int(stop)
 
 
 def line_pieces(data: bytes, *, first_line: int, at_start: bool) -> Pieces:
     """The lines of newline-delimited JSON that are not blank."""
     begin = len(BYTE_ORDER_MARK) if at_start and data.startswith(BYTE_ORDER_MARK) else 0
     symbols = np.frombuffer(data, dtype=np.uint8)
-    newlines = np.flatnonzero(symbols[begin:] == _NEWLINE) + begin
+    newlines = _places(symbols, _NEWLINE, begin)
     starts = np.concatenate([[begin], newlines + 1])
     ends = np.concatenate([newlines, [len(data)]])
     lines = np.arange(first_line, first_line + len(starts), dtype=np.int64)
@@ -52,7 +67,7 @@ def line_pieces(data: bytes, *, first_line: int, at_start: bool) -> Pieces:
         starts[rough], ends[rough] = _trimmed(symbols, starts[rough], ends[rough])
         filled = ends > starts
         starts, ends, lines = starts[filled], ends[filled], lines[filled]
-    return _pieces(data, data, starts, ends, lines)
+    return _pieces(data, starts, ends, lines, commas=starts[:0])
 
 
 def element_pieces(data: bytes, *, first_line: int, at_start: bool) -> Pieces:
@@ -60,7 +75,7 @@ def element_pieces(data: bytes, *, first_line: int, at_start: bool) -> Pieces:
     begin = preamble_end(data, len(data)) if at_start else 0
     begin = separators_end(data, begin, len(data))
     symbols = np.frombuffer(data, dtype=np.uint8)
-    braces = np.flatnonzero(symbols[begin + 1 :] == _OPEN) + begin + 1
+    braces = _places(symbols, _OPEN, begin + 1)
     commas = _before_blanks(symbols, braces - 1)
     is_comma = symbols[commas] == _COMMA
     closes = commas.copy()
@@ -72,19 +87,21 @@ def element_pieces(data: bytes, *, first_line: int, at_start: bool) -> Pieces:
     ends = np.concatenate([closes[separates] + 1, [last]])
     if empty:
         starts, ends = starts[:0], ends[:0]
-    text = bytearray(data)
-    writable = np.frombuffer(text, dtype=np.uint8)
-    writable[commas[separates & is_comma]] = _NEWLINE
-    writable[:begin] = ord(" ")
-    writable[last:] = ord(" ")
-    newlines = np.flatnonzero(symbols == _NEWLINE)
-    lines = first_line + np.searchsorted(newlines, starts)
-    return _pieces(data, text, starts, ends, lines)
+    lines = first_line + np.searchsorted(_places(symbols, _NEWLINE), starts)
+    return _pieces(data, starts, ends, lines, commas=commas[separates & is_comma])
 
 
-def _pieces(
-    data: bytes, text: bytes | bytearray, starts: Places, ends: Places, lines: Places
-) -> Pieces:
+def _places(symbols: Symbols, symbol: int, begin: int = 0) -> Places:
+    """Where `symbol` stands, from `begin` on."""
+    # By pieces: the mask of a whole block would be as large as the block.
+    found = [
+        np.flatnonzero(symbols[start : start + _SCANNED_BYTES] == symbol) + start
+        for start in range(begin, len(symbols), _SCANNED_BYTES)
+    ]
+    return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+
+
+def _pieces(data: bytes, starts: Places, ends: Places, lines: Places, *, commas: Places) -> Pieces:
     symbols = np.frombuffer(data, dtype=np.uint8)
     sound = _between_braces(symbols, starts, ends)
     if len(starts) and not data.isascii() and not is_utf8(data, 0, len(data)):
@@ -92,7 +109,7 @@ def _pieces(
         owners = np.unique(np.searchsorted(starts, special, side="right") - 1)
         for piece in owners[owners >= 0].tolist():
             sound[piece] &= is_utf8(data, int(starts[piece]), int(ends[piece]))
-    return Pieces(text, starts, ends, lines, sound)
+    return Pieces(data, starts, ends, lines, commas, sound)
 
 
 def _between_braces(symbols: Symbols, starts: Places, ends: Places) -> Mask:

@@ -37,14 +37,11 @@ class NativeJson:
         """The records of the pieces `[first, last)`, if all of them are clean."""
         if not self._pieces.sound[first:last].all() or self._may_mislead(first, last):
             return None
-        start, stop = self._range(first, last)
-        text = pa.py_buffer(self._pieces.text).slice(start, stop - start)
-        return self._read(text, np.arange(first, last))
+        return self._read(self._text(first, last), np.arange(first, last))
 
     def parse_kept(self, first: int, last: int, keep: Mask) -> Rows | None:
         """The records of those pieces `[first, last)` that are kept: all of them `clean`."""
-        start, stop = self._range(first, last)
-        text = bytearray(memoryview(self._pieces.text)[start:stop])
+        text, (start, _) = self._pieces.objects(first, last), self._pieces.span(first, last)
         for piece in (np.flatnonzero(~keep) + first).tolist():
             begin, end = self._pieces.starts[piece] - start, self._pieces.ends[piece] - start
             text[begin:end] = b" " * int(end - begin)
@@ -52,7 +49,7 @@ class NativeJson:
 
     def clean(self, first: int, last: int) -> Mask:
         """Which of the pieces `[first, last)` are plain objects with fields of the right types."""
-        start, stop = self._range(first, last)
+        start, stop = self._pieces.span(first, last)
         offsets = np.append(self._pieces.starts[first:last], stop) - start
         texts = pa.Array.from_buffers(
             pa.binary(),
@@ -60,21 +57,22 @@ class NativeJson:
             [
                 None,
                 pa.py_buffer(offsets.astype(np.int32)),
-                pa.py_buffer(self._pieces.text).slice(start, stop - start),
+                self._text(first, last),
             ],
         )
         matches = pc.match_substring_regex(texts, self._clean_object)
         result: Mask = matches.to_numpy(zero_copy_only=False) & self._pieces.sound[first:last]
         return result
 
-    def _range(self, first: int, last: int) -> tuple[int, int]:
-        starts = self._pieces.starts
-        stop = starts[last] if last < len(starts) else len(self._pieces.text)
-        return int(starts[first]), int(stop)
+    def _text(self, first: int, last: int) -> pa.Buffer:
+        if len(self._pieces.commas):
+            return pa.py_buffer(self._pieces.objects(first, last))
+        start, stop = self._pieces.span(first, last)
+        return pa.py_buffer(self._pieces.data).slice(start, stop - start)
 
     def _may_mislead(self, first: int, last: int) -> bool:
         """Whether there may be something that Arrow's reader takes and the exact path does not."""
-        text, (start, stop) = self._pieces.text, self._range(first, last)
+        text, (start, stop) = self._pieces.data, self._pieces.span(first, last)
         if not self._ignores:
             return False
         if text.find(b"NaN", start, stop) >= 0 or text.find(b"Inf", start, stop) >= 0:
