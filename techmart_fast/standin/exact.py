@@ -19,10 +19,11 @@ def _fitted(value: Decimal) -> Decimal:
     Raises:
         OverflowError: it has more than 29 digits before the point.
     """
-    if abs(value) > _LIMIT:
+    # Not `abs`, which rounds to the 28 digits of the thread's own context.
+    if value.copy_abs() > _LIMIT:
         raise OverflowError("numeric overflow")
     rounded = value.quantize(_STEP, context=_WIDE)
-    if abs(rounded) >= _LIMIT:
+    if rounded.copy_abs() >= _LIMIT:
         raise OverflowError("numeric overflow")
     return rounded
 
