@@ -160,6 +160,18 @@ def test_too_many_rejections_stop_the_run_with_exit_code_4(
     assert newest["feeds"]["users"]["rejected"] == 2
 
 
+def started(*arguments: str, home: Path) -> subprocess.Popen[str]:
+    """The command as a process that a test listens to while it works."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "techmart_fast", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(home),
+    )
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_says_so_and_the_next_one_carries_on(
     number: signal.Signals, code: int, home: Path, tmp_path: Path
@@ -173,15 +185,7 @@ def test_a_stopped_run_says_so_and_the_next_one_carries_on(
         own = re.sub(rb"\b(usr|prd|txn)_", prefix.encode() + rb"\g<0>", file.read_bytes())
         file.write_bytes(own)
         sources += [f"--{file.stem}", str(file)]
-    run = [sys.executable, "-m", "techmart_fast", "run", "--json", "--block-bytes", "64KiB"]
-    with subprocess.Popen(
-        [*run, *sources],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(home),
-    ) as child:
-        assert child.stdout is not None
+    with started("run", "--json", "--block-bytes", "64KiB", *sources, home=home) as child:
         assert child.stderr is not None
         for line in child.stderr:
             event = json.loads(line)
@@ -216,14 +220,7 @@ def test_a_run_stops_before_it_began_to_load(
     arguments: tuple[str, ...], phase: str, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
-    with subprocess.Popen(
-        [sys.executable, "-m", "techmart_fast", "run", "--json", *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(home),
-    ) as child:
+    with started("run", "--json", *arguments, home=home) as child:
         assert child.stderr is not None
         assert child.stdout is not None
         for line in child.stderr:
