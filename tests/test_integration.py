@@ -285,7 +285,10 @@ async def test_a_stopped_run_keeps_what_it_committed_and_the_next_one_completes_
     result = await running
     assert result.status is RunStatus.STOPPED
     assert result.exit_code is ExitCode.INTERRUPTED
+    folder = stopped.settings.home / "spool" / str(result.run_id)
+    (folder / "of-a-batch-that-never-committed.parquet").touch()
     assert (await stopped.load(tmp_path)).status is RunStatus.COMPLETED
+    assert not folder.exists()
     await whole.load(tmp_path)
     assert await stopped.state() == await whole.state()
     runs = await stopped.rows("SELECT status FROM techmart_loader.runs ORDER BY started_at")

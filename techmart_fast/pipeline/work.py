@@ -9,6 +9,7 @@ from techmart_fast.decode import blocks
 from techmart_fast.errors import SpoolError, WarehouseBehindError, WarehouseError
 from techmart_fast.pipeline.find import FoundFiles
 from techmart_fast.pipeline.journal import Journal
+from techmart_fast.pipeline.leftovers import make_run_folder, remove_leftovers
 from techmart_fast.pipeline.limits import RejectionLimit
 from techmart_fast.pipeline.load import FeedLoad, LoadPlan, spooler
 from techmart_fast.pipeline.prepare import Stages
@@ -46,6 +47,7 @@ class Work:
         self._observer = observer
         self._ordinal = ordinal
         self._max_rejected = max_rejected
+        self._spool_folder = sinks.home.spool / str(lease.run_id)
         self._publisher = Publisher(
             postgres=sinks.postgres,
             warehouse=sinks.warehouse,
@@ -63,6 +65,9 @@ class Work:
                 and only the warehouse is behind.
         """
         behind: WarehouseError | SpoolError | None = None
+        spool = self._sinks.home.spool
+        await remove_leftovers(self._sinks.postgres, self._lease, spool)
+        await asyncio.to_thread(make_run_folder, spool, self._lease.run_id)
 
         async def follow() -> None:
             # The warehouse must not stop PostgreSQL, which is the authority and loses nothing.
@@ -80,6 +85,7 @@ class Work:
             self._observer.phase("Merging and computing the rollups")
             try:
                 await self._publisher.publish()
+                await remove_leftovers(self._sinks.postgres, self._lease, spool)
             except (WarehouseError, SpoolError) as error:
                 behind = error
         self._journal.published = self._publisher.published
@@ -128,7 +134,7 @@ class Work:
                 threads=pipeline.decode_threads or min(os.cpu_count() or 1, _MOST_THREADS),
                 channel_bytes=pipeline.channel_bytes,
                 max_record_bytes=pipeline.max_record_bytes,
-                spool_folder=self._sinks.home.spool,
+                spool_folder=self._spool_folder,
                 limit=self._limit(feed),
             )
             await self._load_group(plan)
@@ -160,7 +166,7 @@ class Work:
     async def _deactivate(self, files: Sequence[SourceFile]) -> None:
         spool = spooler(
             LoadTable.PRODUCTS,
-            self._sinks.home.spool,
+            self._spool_folder,
             batch_id=self._lease.run_id,
             meter=self._journal.meter,
         )
@@ -172,7 +178,7 @@ class Work:
         """Held transactions whose parents have come by now."""
         spool = spooler(
             LoadTable.TRANSACTIONS,
-            self._sinks.home.spool,
+            self._spool_folder,
             batch_id=self._lease.run_id,
             meter=self._journal.meter,
         )

@@ -168,6 +168,14 @@ class OutboxEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwedFiles:
+    """Files that the outbox still needs; `runs` are those asked for that this database knows."""
+
+    runs: frozenset[UUID]
+    paths: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadGroup:
     """Outbox entries that one load job carries. `job_id` belongs to `attempt` (1, 2, …)."""
 

@@ -1,6 +1,6 @@
 """The outbox: what the warehouse is owed, bound into load groups before a job is submitted."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID, uuid4
 
@@ -8,7 +8,7 @@ import asyncpg
 
 from techmart_fast.errors import SinkError
 from techmart_fast.postgres import lease as leases
-from techmart_fast.postgres.model import Lease, LoadGroup, OutboxEntry
+from techmart_fast.postgres.model import Lease, LoadGroup, OutboxEntry, OwedFiles
 from techmart_fast.postgres.session import Session
 from techmart_fast.postgres.statements import statement
 
@@ -37,6 +37,21 @@ async def open_groups(session: Session) -> list[LoadGroup]:
         )
         for group_id, entries in members.items()
     ]
+
+
+async def owed(session: Session, lease: Lease, runs: Collection[UUID]) -> OwedFiles:
+    """What of the files of `runs` is still needed.
+
+    Raises:
+        LeaseHeldError: the lease is lost, so that another run may be writing files now.
+    """
+    async with _leased(session, lease):
+        row = await session.fetchrow(
+            statement("outbox", "owed"), list(runs), doing="reading the outbox"
+        )
+    if row is None:
+        raise SinkError("PostgreSQL did not answer what the warehouse is owed.")
+    return OwedFiles(runs=frozenset(row["runs"]), paths=frozenset(row["paths"]))
 
 
 async def store_group(

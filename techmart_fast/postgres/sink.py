@@ -1,7 +1,7 @@
 """The sink's front door: connections, one per writer and one for control, and every operation."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import aclosing
 from datetime import date
 from types import TracebackType
@@ -25,6 +25,7 @@ from techmart_fast.postgres.model import (
     Lease,
     LoadGroup,
     OutboxEntry,
+    OwedFiles,
     QuarantineFilter,
     QuarantineRow,
     ReferentialIntegrity,
@@ -242,6 +243,11 @@ class PostgresSink:
         """Groups stored but not published, oldest first: a run completes them before new ones."""
         async with self._connections.control() as session:
             return await outbox.open_groups(session)
+
+    async def owed_files(self, lease: Lease, runs: Collection[UUID]) -> OwedFiles:
+        """Which of `runs` this database knows, and all files that its outbox still needs."""
+        async with self._connections.control() as session:
+            return await outbox.owed(session, lease, runs)
 
     async def store_group(self, lease: Lease, table: str, entry_ids: Sequence[int]) -> LoadGroup:
         """Bind pending entries of one table into a group (attempt 0, no job yet)."""

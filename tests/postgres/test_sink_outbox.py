@@ -1,8 +1,11 @@
 """The outbox: owed files are bound into groups, tried under stored job ids, and published once."""
 
+from dataclasses import replace
+from uuid import uuid4
+
 import pytest
 
-from techmart_fast.errors import SinkError
+from techmart_fast.errors import LeaseHeldError, SinkError
 from techmart_fast.postgres import Lease, PostgresSink
 from techmart_fast.records import Feed
 from tests.postgres.records import batch, product, user
@@ -65,3 +68,18 @@ async def test_an_entry_is_bound_once_and_only_for_its_table(
             await sink.store_group(lease, "users", entries)
     assert len(await sink.open_groups()) == 1
     assert len(await sink.pending_entries("users")) == 1
+
+
+async def test_files_are_owed_until_they_are_published(
+    sink: PostgresSink, lease: Lease, owed: list[int]
+) -> None:
+    entries = await sink.pending_entries()
+    group = await sink.store_group(lease, "users", owed[:2])
+    waiting = await sink.owed_files(lease, [lease.run_id, uuid4()])
+    assert waiting.runs == {lease.run_id}
+    assert waiting.paths == {entry.path for entry in entries}
+    await sink.mark_published(lease, group.group_id)
+    left = await sink.owed_files(lease, [])
+    assert (left.runs, left.paths) == (frozenset(), {entries[2].path})
+    with pytest.raises(LeaseHeldError):
+        await sink.owed_files(replace(lease, epoch=lease.epoch - 1), [lease.run_id])

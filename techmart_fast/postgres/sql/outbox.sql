@@ -18,6 +18,11 @@ JOIN techmart_loader.batches AS b USING (batch_no)
 WHERE g.published_at IS NULL
 ORDER BY g.created_at, g.group_id, o.entry_id
 
+-- name: owed
+-- Files of what is not published, and which of the runs $1 belong to this database.
+SELECT ARRAY(SELECT path FROM techmart_loader.outbox WHERE published_at IS NULL) AS paths,
+       ARRAY(SELECT run_id FROM techmart_loader.runs WHERE run_id = ANY ($1::uuid[])) AS runs
+
 -- name: leased
 -- Fences a change of the outbox like a batch. $1 epoch.
 SELECT epoch FROM techmart_loader.lease WHERE name = 'loader' AND epoch = $1 FOR KEY SHARE
