@@ -73,6 +73,8 @@ $(INSTALLED): requirements.txt
 	$(BIN) -m pip check --disable-pip-version-check >/dev/null || { \
 		$(BIN) -m pip check --disable-pip-version-check >&2; \
 		echo "requirements.txt is incomplete; run: make lock" >&2; exit 1; }
+	$(BIN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--editable .
 	cp requirements.txt $(INSTALLED)
 
 # Mirrors and local indexes of this machine must not decide what the lock says.

@@ -67,19 +67,16 @@ STEPS = [one for one in RUNNABLE if not one.code.startswith("make ")]
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[list[str]], str]]:
     """Runs a command in an empty folder with a home of its own; its servers are kept meanwhile."""
     folder = tmp_path_factory.mktemp("readme")
-    (folder / "bin").mkdir()
-    program = folder / "bin" / PROGRAM
-    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m techmart_fast "$@"\n')
-    program.chmod(0o755)
+    activated = Path(sys.executable).parent
+    assert (activated / PROGRAM).exists(), f"not installed here; run: make setup ({activated})"
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("TECHMART_", "POSTGRES_", "BIGQUERY_", "GOOGLE_"))
+        if not name.startswith(("TECHMART_", "POSTGRES_", "BIGQUERY_", "GOOGLE_", "PYTHONPATH"))
     }
     environment = kept | {
         "TECHMART_HOME": str(folder / "home"),
-        "PYTHONPATH": str(CHECKOUT),
-        "PATH": f"{folder / 'bin'}:{kept['PATH']}",
+        "PATH": f"{activated}:{kept['PATH']}",
     }
 
     def run(command: list[str]) -> str:
