@@ -82,6 +82,9 @@ class BigQuerySettings(_Section):
         validation_alias=AliasChoices("credentials_file", "GOOGLE_APPLICATION_CREDENTIALS"),
         description="Service account key; empty: application default credentials.",
     )
+    impersonate_service_account: str | None = Field(
+        None, description="Service account to act as, by its e-mail address."
+    )
     api_endpoint: str | None = Field(None, description="Other endpoint, for a private gateway.")
     maximum_bytes_billed: PositiveInt = Field(
         1 << 40, description="A query that would bill more bytes fails before it costs."

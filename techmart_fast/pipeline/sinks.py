@@ -118,6 +118,7 @@ def _warehouse_target(settings: Settings, local: LocalEndpoints) -> WarehouseTar
         api_endpoint=stand_in.url if stand_in else chosen.api_endpoint,
         anonymous=stand_in is not None,
         credentials_file=chosen.credentials_file,
+        impersonate=chosen.impersonate_service_account,
         maximum_bytes_billed=chosen.maximum_bytes_billed,
         job_timeout_seconds=chosen.job_timeout_seconds,
         request_timeout_seconds=chosen.request_timeout_seconds,

@@ -1,9 +1,10 @@
-"""Google credentials for a target: a key file, what the machine has, or none for the stand-in."""
+"""Google credentials for a target: a key file, what the machine has, another account, or none."""
 
 from collections.abc import Callable
 
 import google.auth
 from google.auth import exceptions as auth
+from google.auth import impersonated_credentials
 from google.auth.credentials import AnonymousCredentials, Credentials
 from google.oauth2 import service_account
 
@@ -12,9 +13,11 @@ from techmart_fast.warehouse.faults import first_line
 from techmart_fast.warehouse.target import WarehouseTarget
 
 _SCOPES = ("https://www.googleapis.com/auth/bigquery",)
+_IMPERSONATION_SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
 # The library gives these no types.
 _anonymous: Callable[[], Credentials] = AnonymousCredentials
+_impersonated: Callable[..., Credentials] = impersonated_credentials.Credentials
 _from_file: Callable[..., Credentials] = service_account.Credentials.from_service_account_file
 
 
@@ -26,10 +29,21 @@ def credentials(target: WarehouseTarget) -> Credentials:
     """
     if target.anonymous:
         return _anonymous()
+    own = _own(target)
+    if target.impersonate is None:
+        return own
+    return _impersonated(
+        source_credentials=own, target_principal=target.impersonate, target_scopes=list(_SCOPES)
+    )
+
+
+def _own(target: WarehouseTarget) -> Credentials:
+    # A token for another account is asked for with the platform's scope.
+    scopes = _SCOPES if target.impersonate is None else _IMPERSONATION_SCOPES
     try:
         if target.credentials_file is not None:
-            return _from_file(str(target.credentials_file), scopes=_SCOPES)
-        return google.auth.default(scopes=_SCOPES)[0]
+            return _from_file(str(target.credentials_file), scopes=scopes)
+        return google.auth.default(scopes=scopes)[0]
     except OSError as error:
         raise WarehouseAccessError(
             f"Can't read the key file {target.credentials_file}: {error.strerror}.",

@@ -27,10 +27,12 @@ https://cloud.google.com/bigquery/docs/error-messages"""
 _RETRY_SOON = TRANSIENT_REASONS - {"quotaExceeded", "stopped", "timeout", "unreachable"}
 _SERIALIZE = "could not serialize access"
 
-_PERMISSION = re.compile(r"bigquery\.[a-z]+\.[A-Za-z]+")
+_PERMISSION = re.compile(r"(?:bigquery|iam)\.[a-zA-Z]+\.[A-Za-z]+")
 _ROLES = {
     "bigquery.jobs.create": "roles/bigquery.jobUser on the project",
     "bigquery.datasets.create": "roles/bigquery.user on the project (or make the dataset)",
+    "iam.serviceAccounts.getAccessToken": "roles/iam.serviceAccountTokenCreator on the account "
+    "that BIGQUERY_IMPERSONATE_SERVICE_ACCOUNT names",
 }
 _DATA_ROLE = "roles/bigquery.dataEditor on the dataset"
 

@@ -12,7 +12,8 @@ class WarehouseTarget:
 
     `api_endpoint` None means Google's own. `anonymous` sends no credentials (stand-in only);
     otherwise `credentials_file` (service account key) or, without it, the application default
-    credentials are used. Times in seconds, sizes in bytes.
+    credentials are used, themselves or to act as `impersonate`, another service account. Times in
+    seconds, sizes in bytes.
     """
 
     project: str
@@ -21,6 +22,7 @@ class WarehouseTarget:
     api_endpoint: str | None = None
     anonymous: bool = False
     credentials_file: Path | None = None
+    impersonate: str | None = None
     maximum_bytes_billed: int = 1 << 40
     job_timeout_seconds: float = 1800.0
     request_timeout_seconds: float = 60.0

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from cli_support import environment, spawn
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
 
 from techmart_fast.dev import ShopSpec, generate
 
@@ -233,4 +235,25 @@ def test_a_run_stops_before_it_began_to_load(
     assert (stopped["status"], stopped["feeds"]["users"]["read"]) == ("stopped", 0)
     assert "before anything was loaded" in stopped["error"]
     assert list((home / "spool").iterdir()) == []
+    assert json.loads(spawn("local", "status", "--json", home=home).stdout)["running"] is False
+
+
+def test_the_stand_in_serves_tools_of_the_users_own_until_it_is_stopped(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with started("local", "bigquery", "--json", home=home) as child:
+        assert child.stdout is not None
+        told = json.loads(child.stdout.readline())
+        client = bigquery.Client(
+            told["project"],
+            AnonymousCredentials(),
+            client_options={"api_endpoint": told["url"]},
+        )
+        ((one,),) = client.query_and_wait("SELECT 1")
+        client.close()
+        port = told["url"].rpartition(":")[2]
+        elsewhere = spawn("local", "bigquery", "--port", str(int(port) - 1), home=home)
+        assert elsewhere.returncode == 2
+        assert told["url"] in elsewhere.stderr
+        child.send_signal(signal.SIGINT)
+        assert (one, child.wait(timeout=60)) == (1, 0)
     assert json.loads(spawn("local", "status", "--json", home=home).stdout)["running"] is False

@@ -1,6 +1,7 @@
 """What a user is told when the service refuses: one line, the role or setting, whether to retry."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import google.auth
 import pytest
 import requests
 from google.api_core import exceptions as api
+from google.auth import impersonated_credentials
+from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.exceptions import DefaultCredentialsError
 
 from techmart_fast.errors import ExitCode, WarehouseAccessError, WarehouseError
@@ -41,6 +44,10 @@ def answered(status: int, reason: str, message: str) -> api.GoogleAPICallError:
             "roles/bigquery.dataEditor on the dataset",
         ),
         ("Access Denied: User does not have bigquery.datasets.create", "roles/bigquery.user"),
+        (
+            "Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it is gone).",
+            "roles/iam.serviceAccountTokenCreator",
+        ),
         ("Access Denied", "roles/bigquery.jobUser"),
     ],
 )
@@ -113,6 +120,23 @@ def test_a_key_file_that_is_none_is_told_without_its_content(
     with pytest.raises(WarehouseAccessError, match=r"key\.json") as caught:
         credentials(replace(TARGET, credentials_file=path))
     assert content is None or content not in str(caught.value)
+
+
+def test_another_account_is_acted_as_with_ones_own_credentials(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Sequence[str]] = []
+
+    def mine(scopes: Sequence[str]) -> tuple[Credentials, str]:
+        asked.append(scopes)
+        return AnonymousCredentials(), "project"
+
+    monkeypatch.setattr(google.auth, "default", mine)
+    loader = "loader@shop.iam.gserviceaccount.com"
+    acting = credentials(replace(TARGET, impersonate=loader))
+    assert isinstance(acting, impersonated_credentials.Credentials)
+    assert acting.service_account_email == loader
+    assert asked == [("https://www.googleapis.com/auth/cloud-platform",)]
 
 
 def test_missing_default_credentials_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,3 +66,28 @@ def psql(invocation: Invocation, *, arguments: tuple[str, ...]) -> int:
     from techmart_fast.cli.embedded import open_psql
 
     return open_psql(invocation.settings(), arguments)
+
+
+@local.command(
+    examples=(
+        ("A stand-in for BigQuery on a port of your choice", "local bigquery --port 9050"),
+        ("For a script: its address as JSON, then it runs on", "local bigquery --json"),
+    )
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    help="Port on 127.0.0.1; 0 takes a free one.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object when it is ready.")
+@click.pass_obj
+def bigquery(invocation: Invocation, *, port: int, as_json: bool) -> int:
+    """Run the stand-in for BigQuery, for tools of your own, until Ctrl-C.
+
+    It is the warehouse of this home: what `run` published is there. It is not BigQuery.
+    """
+    from techmart_fast.cli.standin import serve_stand_in
+
+    return serve_stand_in(invocation.settings(), port=port, as_json=as_json)
