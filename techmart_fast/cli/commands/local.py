@@ -84,9 +84,11 @@ def psql(invocation: Invocation, *, arguments: tuple[str, ...]) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object when it is ready.")
 @click.pass_obj
 def bigquery(invocation: Invocation, *, port: int, as_json: bool) -> int:
-    """Run the stand-in for BigQuery, for tools of your own, until Ctrl-C.
+    """Run the stand-in for BigQuery for tools of your own.
 
-    It is the warehouse of this home: what `run` published is there. It is not BigQuery.
+
+    It runs until Ctrl-C, and is the warehouse of this home: what `run` published is there. It is
+    not BigQuery.
     """
     from techmart_fast.cli.standin import serve_stand_in
 
