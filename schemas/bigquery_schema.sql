@@ -43,7 +43,8 @@ PARTITION BY transaction_date
 CLUSTER BY user_id, product_id
 OPTIONS (
   description = "One row a transaction: its newest version. Attributes of users and products are joined, never stored here.",
-  labels = [("app", "techmart"), ("schema_version", "1")]
+  require_partition_filter = TRUE,
+  labels = [("app", "techmart"), ("schema_version", "2")]
 );
 
 CREATE TABLE IF NOT EXISTS rejected_transactions (
@@ -57,7 +58,8 @@ PARTITION BY transaction_date
 CLUSTER BY code
 OPTIONS (
   description = "Rejected transaction records that name a day: what data_quality_score is computed from.",
-  labels = [("app", "techmart"), ("schema_version", "1")]
+  require_partition_filter = TRUE,
+  labels = [("app", "techmart"), ("schema_version", "2")]
 );
 
 -- ---------------------------------------------------------------- dimensions

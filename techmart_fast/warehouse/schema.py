@@ -39,14 +39,19 @@ class Relation:
     is_view: bool
     columns: tuple[Column, ...] = ()
 
+    @property
+    def requires_partition_filter(self) -> bool:
+        """Whether a query must say which partitions it reads."""
+        return "require_partition_filter = TRUE" in self.sql
+
     def create(self, dataset: str) -> str:
         """The statement that makes it, for a job with the default dataset `dataset`."""
         # The default dataset does not reach into the body of a view.
         # https://cloud.google.com/bigquery/docs/views#view_limitations
         return re.sub(rf"\b{SCHEMA_DATASET}\.(?=\w)", f"`{dataset}`.", self.sql)
 
-    def add_columns(self, present: frozenset[str]) -> str | None:
-        """The statement that adds the nullable columns that are missing; None if none is.
+    def migrate(self, present: frozenset[str]) -> Iterator[str]:
+        """The statements that make of an older table, with columns `present`, the declared one.
 
         Raises:
             ValueError: a missing column is required: it can't be added to rows that exist.
@@ -54,12 +59,13 @@ class Relation:
         missing = [column for column in self.columns if column.name not in present]
         if blocked := [column.name for column in missing if column.required]:
             raise ValueError(f"{self.name}.{blocked[0]} is required and missing")
-        if not missing:
-            return None
-        clauses = ", ".join(
-            f"ADD COLUMN IF NOT EXISTS {column.name} {column.type}" for column in missing
-        )
-        return f"ALTER TABLE {self.name} {clauses}"
+        if missing:
+            clauses = ", ".join(
+                f"ADD COLUMN IF NOT EXISTS {column.name} {column.type}" for column in missing
+            )
+            yield f"ALTER TABLE {self.name} {clauses}"
+        if self.requires_partition_filter:
+            yield f"ALTER TABLE {self.name} SET OPTIONS (require_partition_filter = TRUE)"
 
 
 @cache

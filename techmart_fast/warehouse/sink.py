@@ -94,7 +94,7 @@ class WarehouseSink:
         return self._jobs.cost
 
     async def ensure(self) -> Ensured:
-        """Make the dataset, tables and views that are missing; add new nullable columns.
+        """Make the dataset, tables and views that are missing; bring older tables up to date.
 
         One request when nothing is missing. It is also the probe: an endpoint that does not answer
         is an error at once, not after the client's ten minutes of retries.
@@ -234,15 +234,15 @@ class WarehouseSink:
             return
         present = await self._jobs.call(lambda service: service.column_names(relation.name))
         try:
-            adding = relation.add_columns(present)
+            steps = list(relation.migrate(present))
         except ValueError as error:
             raise service_error(
                 reason="invalid",
                 message=f"{error}; the table is not one of this project",
                 doing=f"migrate {relation.name}",
             ) from None
-        if adding is not None:
-            await self._define(relation, adding)
+        for step in steps:
+            await self._define(relation, step)
         await self._jobs.call(
             lambda service: service.set_label(relation.name, VERSION_LABEL, str(relation.version))
         )

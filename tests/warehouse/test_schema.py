@@ -74,12 +74,22 @@ def test_a_view_names_the_dataset_that_is_used() -> None:
 def test_a_new_nullable_column_is_added_and_a_required_one_refused() -> None:
     table = declared()["users"]
     names = frozenset(column.name for column in table.columns)
-    assert table.add_columns(names) is None
-    assert table.add_columns(names - {"age_group"}) == (
+    assert list(table.migrate(names)) == []
+    assert list(table.migrate(names - {"age_group"})) == [
         "ALTER TABLE users ADD COLUMN IF NOT EXISTS age_group STRING"
-    )
+    ]
     with pytest.raises(ValueError, match=r"users\.email is required"):
-        table.add_columns(names - {"email"})
+        list(table.migrate(names - {"email"}))
+
+
+def test_the_facts_can_not_be_read_whole_by_mistake() -> None:
+    guarded = {one.name for one in declared().values() if one.requires_partition_filter}
+    assert guarded == {"transactions", "rejected_transactions"}
+    facts = declared()["transactions"]
+    names = frozenset(column.name for column in facts.columns)
+    assert list(facts.migrate(names)) == [
+        "ALTER TABLE transactions SET OPTIONS (require_partition_filter = TRUE)"
+    ]
 
 
 def test_types_are_read_with_their_precision() -> None:
@@ -113,8 +123,8 @@ def _digest(sql: str) -> str:
 
 
 PUBLISHED = {
-    "transactions": (1, "650822c70665"),
-    "rejected_transactions": (1, "497493045bf9"),
+    "transactions": (2, "ca0c0f55ca17"),
+    "rejected_transactions": (2, "cdb3095aa574"),
     "users": (1, "c00dc1dd53cc"),
     "products": (1, "c329e05201a8"),
     "partial_totals": (1, "c74aa6528049"),

@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from techmart_fast.errors import WarehouseError
 from techmart_fast.warehouse import (
     Ensured,
     LoadedPart,
@@ -28,6 +29,9 @@ from techmart_fast.warehouse.schema import declared
 from techmart_fast.warehouse.statements import Statement
 from tests.warehouse.loading import Row, Warehouse
 from tests.warehouse.values import group_of, spooled, transaction
+
+FACTS_FILTER = {"transactions_enriched": " WHERE transaction_date >= '0001-01-01'"}
+"""A view of the facts needs a filter as they do."""
 
 RUN = RunRow(
     run_id="r1",
@@ -113,7 +117,7 @@ async def tell(shop: Warehouse) -> Story:
         runs=await shop.rows("SELECT * FROM pipeline_monitoring"),
         metrics=await shop.rows("SELECT * FROM data_quality_metrics ORDER BY table_name"),
         views={
-            name: await shop.rows(f"SELECT * FROM {name}")
+            name: await shop.rows(f"SELECT * FROM {name}{FACTS_FILTER.get(name, '')}")
             for name, relation in declared().items()
             if relation.is_view
         },
@@ -196,21 +200,29 @@ def test_a_table_of_an_older_version_gets_its_new_columns(
             '("schema_version", "1")', '("schema_version", "0")'
         )
         assert older.count("age_group") == 0
+        unguarded = (
+            declared()["transactions"]
+            .sql.replace("  require_partition_filter = TRUE,\n", "")
+            .replace('("schema_version", "2")', '("schema_version", "1")')
+        )
         async with WarehouseSink(target) as sink:
             await sink._jobs.call(lambda service: service.create_dataset())
             shop = Warehouse(sink, Path(), target.dataset)
             insert = "INSERT INTO users VALUES ('u1', 'a***@b.c', '2024-01-01', 'DE', 'europe', "
             await shop.run(
                 Statement(name="tests/create", sql=older),
+                Statement(name="tests/create", sql=unguarded),
                 Statement(name="tests/insert", sql=insert + "'vip', 1, 1, 'b')"),
             )
             ensured = [await sink.ensure() for _ in range(2)]
             rows = await shop.rows("SELECT user_id, age_group FROM users")
+            with pytest.raises(WarehouseError, match="without a filter"):
+                await shop.rows("SELECT * FROM transactions")
             return ensured, rows
 
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         (first, second), rows = runner.run(tell())
-    assert first.migrated == ("users",)
+    assert set(first.migrated) == {"users", "transactions"}
     assert second == Ensured()
     assert rows == [{"user_id": "u1", "age_group": None}]
 

@@ -86,7 +86,6 @@ def psql(invocation: Invocation, *, arguments: tuple[str, ...]) -> int:
 def bigquery(invocation: Invocation, *, port: int, as_json: bool) -> int:
     """Run the stand-in for BigQuery for tools of your own.
 
-
     It runs until Ctrl-C, and is the warehouse of this home: what `run` published is there. It is
     not BigQuery.
     """
