@@ -18,7 +18,7 @@ from techmart_fast.settings import Settings
 from techmart_fast.warehouse.target import STAND_IN_PROJECT
 
 
-def serve_stand_in(settings: Settings, *, port: int, as_json: bool) -> int:
+def serve_stand_in(settings: Settings, *, port: int, faults: bool, as_json: bool) -> int:
     """Run the stand-in until a signal; prints where it is once it takes requests.
 
     Raises:
@@ -27,14 +27,18 @@ def serve_stand_in(settings: Settings, *, port: int, as_json: bool) -> int:
     """
     stop = asyncio.Event()
     runner: Runner[int] = Runner(on_stop=stop.set)
-    return runner.run(lambda: _serve_stand_in(settings, stop, port=port, as_json=as_json))
+    return runner.run(
+        lambda: _serve_stand_in(settings, stop, port=port, faults=faults, as_json=as_json)
+    )
 
 
 async def _serve_stand_in(
-    settings: Settings, stop: asyncio.Event, *, port: int, as_json: bool
+    settings: Settings, stop: asyncio.Event, *, port: int, faults: bool, as_json: bool
 ) -> int:
     home = LocalHome(settings.home).create()
-    options = replace(LocalOptions.from_settings(settings.local), standin_port=port)
+    options = replace(
+        LocalOptions.from_settings(settings.local), standin_port=port, standin_faults=faults
+    )
     async with local.embedded(home, postgres=False, options=options) as endpoints:
         standin = endpoints.standin
         if standin is None:

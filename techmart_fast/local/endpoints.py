@@ -24,6 +24,7 @@ class LocalOptions:
         shared_buffers_bytes: page cache of the server.
         standin_memory_bytes: memory limit of the stand-in's engine; None: the stand-in's default.
         standin_port: port on 127.0.0.1; 0: any free one.
+        standin_faults: whether tests may ask it for faults.
         postgres_bin: folder of other PostgreSQL binaries (14 or later) than the wheel's.
     """
 
@@ -33,6 +34,7 @@ class LocalOptions:
     shared_buffers_bytes: int = 256 * MIB
     standin_memory_bytes: int | None = None
     standin_port: int = 0
+    standin_faults: bool = False
     postgres_bin: Path | None = None
 
     @classmethod

@@ -58,6 +58,7 @@ class StandinPart:
                 *(sys.executable, "-P", "-m", _PROGRAM, "--home", str(self.folder)),
                 *("--port", str(self._options.standin_port)),
                 *(() if limit is None else ("--memory-bytes", str(limit))),
+                *(("--faults",) if self._options.standin_faults else ()),
             ),
             environment=_environment(),
             stop=(("SIGTERM", self._options.stop_seconds), ("SIGKILL", _FORCED_STOP_SECONDS)),

@@ -33,7 +33,7 @@ _JOB_ID = re.compile(
 )
 
 _JOB_FAILED, _STAGING_INCOMPLETE = "jobFailed", "stagingRows"
-_MOST_ATTEMPTS = 3
+_MOST_REPEATS = 2
 
 _Key = tuple[str, LoadTable, int]
 
@@ -65,6 +65,7 @@ class Publisher:
         self._closing = False
         self._parts: dict[_Key, list[tuple[LoadPart, StoredGroup]]] = {}
         self._part_numbers: Counter[LoadTable] = Counter()
+        self._again: Counter[tuple[str, LoadTable]] = Counter()
         self.published: dict[str, int] = {}
 
     def wake(self) -> None:
@@ -174,7 +175,7 @@ class Publisher:
             with self._meter.lap("warehouse load", rows=part.rows, size_bytes=part.size_bytes):
                 await self._warehouse.load(part)
         except WarehouseError as error:
-            if error.reason != _JOB_FAILED or part.attempt == _MOST_ATTEMPTS:
+            if error.reason != _JOB_FAILED or self._is_hopeless(_key(part)):
                 raise
             await self._load_again(_key(part))
 
@@ -196,17 +197,22 @@ class Publisher:
             with self._meter.lap("warehouse merge", rows=group.rows):
                 merged = await self._warehouse.merge(group)
         except WarehouseError as error:
-            if error.reason != _STAGING_INCOMPLETE or group.attempt == _MOST_ATTEMPTS:
+            if error.reason != _STAGING_INCOMPLETE or self._is_hopeless(key):
                 raise
             await self._merge(await self._load_again(key))
             return
         self.published[group.table] = self.published.get(group.table, 0) + merged.written
+
+    def _is_hopeless(self, key: _Key) -> bool:
+        """Whether this run has tried often enough; what earlier runs tried does not count."""
+        return self._again[key[:2]] >= _MOST_REPEATS
 
     async def _load_again(self, key: _Key) -> _Key:
         """Load all parts of a group under its next attempt: a failed job's id can't be used again.
 
         The attempt is stored for every part before any of its jobs is submitted.
         """
+        self._again[key[:2]] += 1
         again = [
             (replace(part, attempt=part.attempt + 1), stored)
             for part, stored in self._parts.pop(key)

@@ -3,6 +3,7 @@
 import ipaddress
 import logging
 import platform
+from functools import partial
 
 import duckdb
 from aiohttp import web
@@ -36,7 +37,9 @@ def build_app(service: Service, *, with_faults: bool = False) -> web.Application
     for area in (dataset_routes, table_routes, job_routes, uploads):
         app.router.add_routes(area.routes)
     if with_faults:
-        app[faults.FAULTS] = []
+        asked: list[faults.Fault] = []
+        app[faults.FAULTS] = asked
+        service.jobs.before_running = partial(faults.strike_job, asked)
         app.router.add_routes(faults.routes)
     app.on_response_prepare.append(_sign)
     return app

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from types import TracebackType
@@ -42,7 +42,8 @@ class TableLocks:
 class JobRunner:
     """All jobs. An async context manager: leaving interrupts what runs and waits for it.
 
-    `on_broken` is called when the engine has failed for good.
+    `on_broken` is called when the engine has failed for good. `before_running` may hold up a job or
+    make it fail (faults for tests).
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class JobRunner:
         self._quick = ThreadPoolExecutor(_QUICK_THREADS, thread_name_prefix="request")
         self._tasks = asyncio.TaskGroup()
         self.locks = TableLocks()
+        self.before_running: Callable[[Job], Awaitable[None]] | None = None
         self.is_broken = False
         self._on_broken = on_broken
 
@@ -130,6 +132,8 @@ class JobRunner:
             async with self.locks.hold(plan.writes):
                 job.state, job.started_ms = "RUNNING", now_ms()
                 async with self._deadline(job):
+                    if self.before_running is not None:
+                        await self.before_running(job)
                     loop = asyncio.get_running_loop()
                     outcome = await loop.run_in_executor(self._pool, self._execute, job, plan)
             job.outcome = outcome

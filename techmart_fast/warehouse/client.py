@@ -210,11 +210,11 @@ class GoogleService:
         return job_state(self._call(f"look up the job {job_id}", lambda: self._get_job(job_id)))
 
     def cancel(self, job_id: str) -> None:
-        """Ask the service to cancel a job."""
+        """Ask the service to cancel a job, once: it may be what does not answer."""
         self._call(
             f"cancel the job {job_id}",
             lambda: self._client.cancel_job(
-                job_id, location=self._target.location, retry=self._retry, timeout=self._timeout
+                job_id, location=self._target.location, retry=_ONCE, timeout=self._timeout
             ),
         )
 

@@ -81,9 +81,10 @@ def psql(invocation: Invocation, *, arguments: tuple[str, ...]) -> int:
     show_default=True,
     help="Port on 127.0.0.1; 0 takes a free one.",
 )
+@click.option("--faults", is_flag=True, help="Let tests ask it for faults (docs/stand-in.md).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object when it is ready.")
 @click.pass_obj
-def bigquery(invocation: Invocation, *, port: int, as_json: bool) -> int:
+def bigquery(invocation: Invocation, *, port: int, faults: bool, as_json: bool) -> int:
     """Run the stand-in for BigQuery for tools of your own.
 
     It runs until Ctrl-C, and is the warehouse of this home: what `run` published is there. It is
@@ -91,4 +92,4 @@ def bigquery(invocation: Invocation, *, port: int, as_json: bool) -> int:
     """
     from techmart_fast.cli.standin import serve_stand_in
 
-    return serve_stand_in(invocation.settings(), port=port, as_json=as_json)
+    return serve_stand_in(invocation.settings(), port=port, faults=faults, as_json=as_json)

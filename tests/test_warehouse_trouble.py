@@ -1,0 +1,182 @@
+"""What the warehouse can do to a run, by way of the stand-in's faults: it ends right, or says why.
+
+Nothing is lost or doubled either way: after the run, or after the next one, both sinks are those of
+a shop that had no trouble.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from techmart_fast.dev import ShopSpec, generate
+from techmart_fast.errors import ExitCode
+from techmart_fast.local import LocalHome, LocalOptions, start, status, stop
+from techmart_fast.results import RunStatus
+from techmart_fast.settings import Settings
+from techmart_fast.warehouse import jobs
+from tests.shops import Shop, State, sources_in
+
+Fault = dict[str, object]
+Ask = Callable[..., None]
+MakeShop = Callable[..., Shop]
+
+UPLOAD: Fault = {"method": "POST", "path": "^/upload/"}
+QUERY: Fault = {"method": "POST", "path": "/jobs$"}
+LOAD_JOB: Fault = {"job": "^techmart_load_transactions_"}
+MERGE_JOB: Fault = {"job": "^techmart_merge_transactions_"}
+
+PASSING: dict[str, list[Fault]] = {
+    "403 rateLimitExceeded on an upload": [{**UPLOAD, "reason": "rateLimitExceeded"}],
+    "503 before an upload is accepted": [{**UPLOAD, "reason": "backendError", "status": 503}],
+    "503 though an upload was accepted": [
+        {**UPLOAD, "reason": "backendError", "status": 503, "after": True}
+    ],
+    "an upload that does not arrive": [{**UPLOAD, "drop": "before"}],
+    "an upload whose answer is lost": [{**UPLOAD, "drop": "after"}],
+    "503 before a query is accepted": [{**QUERY, "reason": "backendError", "status": 503}],
+    "503 though a query was accepted": [
+        {**QUERY, "reason": "backendError", "status": 503, "after": True}
+    ],
+    "a query whose answer is lost": [{**QUERY, "drop": "after"}],
+    "a load job that ends with errors": [{**LOAD_JOB, "reason": "backendError"}],
+    "a load job that ends with errors twice": [{**LOAD_JOB, "reason": "invalid", "times": 2}],
+    "a MERGE that ends with a passing error": [{**MERGE_JOB, "reason": "backendError"}],
+    "slow jobs": [{"job": "^techmart_", "delay_seconds": 0.3, "times": 3}],
+}
+
+LASTING: dict[str, tuple[list[Fault], str]] = {
+    "quotaExceeded": ([{**UPLOAD, "reason": "quotaExceeded", "times": 99}], "quota"),
+    "load jobs that never end well": (
+        [{**LOAD_JOB, "reason": "invalid", "times": 99}],
+        "a fault that was asked for",
+    ),
+    "stuck load jobs": ([{**LOAD_JOB, "delay_seconds": 60, "times": 99}], "no end after 1 s"),
+    "a stuck MERGE": ([{**MERGE_JOB, "delay_seconds": 60}], "no end after 1 s"),
+}
+
+
+@pytest.fixture(scope="module")
+def shop_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalHome]:
+    """A home whose stand-in can be asked for faults."""
+    home = LocalHome(tmp_path_factory.mktemp("trouble") / "home")
+    options = LocalOptions(standin_faults=True)
+    asyncio.run(start(home, postgres=False, options=options))
+    yield home
+    asyncio.run(stop(home))
+
+
+@pytest.fixture
+def ask(shop_home: LocalHome) -> Iterator[Ask]:
+    """Asks for faults; none are left at the end."""
+
+    def post(*faults: Fault) -> None:
+        standin = status(shop_home).standin
+        assert standin is not None
+        answer = requests.post(f"{standin.url}/standin/faults", json=faults, timeout=10)
+        assert answer.status_code == 200
+
+    yield post
+    post()
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries again at once; that waits grow is tested with a clock that is not real."""
+    monkeypatch.setattr(jobs, "FIRST_RETRY_SECONDS", 0.01)
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shop")
+    generate(ShopSpec(out=folder, transactions=120, users=20, products=10, days=3, seed=5))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def untroubled() -> dict[str, State]:
+    """The state of a shop without trouble, once a test has made it."""
+    return {}
+
+
+async def as_without_trouble(
+    shop: Shop, make_shop: MakeShop, generated: Path, untroubled: dict[str, State]
+) -> None:
+    if not untroubled:
+        quiet = make_shop()
+        await quiet.load(generated)
+        untroubled["state"] = await quiet.state()
+    assert await shop.state() == untroubled["state"]
+
+
+def impatient(shop: Shop) -> Shop:
+    """The same shop, where a job has one second, and a request three."""
+    settings = shop.settings
+    short = {"job_timeout_seconds": 1.0, "request_timeout_seconds": 3.0}
+    quick = settings.bigquery.model_copy(update=short)
+    return Shop(
+        settings=Settings(pipeline=settings.pipeline, postgres=settings.postgres, bigquery=quick)
+    )
+
+
+@pytest.mark.parametrize("trouble", PASSING)
+async def test_a_run_gets_over(
+    trouble: str,
+    make_shop: MakeShop,
+    ask: Ask,
+    generated: Path,
+    untroubled: dict[str, State],
+) -> None:
+    shop = make_shop()
+    ask(*PASSING[trouble])
+    await shop.load(generated)
+    ask()
+    await as_without_trouble(shop, make_shop, generated, untroubled)
+
+
+@pytest.mark.parametrize("trouble", LASTING)
+async def test_a_run_ends_in_time_and_the_next_one_completes_it(
+    trouble: str,
+    make_shop: MakeShop,
+    ask: Ask,
+    generated: Path,
+    untroubled: dict[str, State],
+) -> None:
+    shop = make_shop()
+    faults, words = LASTING[trouble]
+    ask(*faults)
+    failed = await impatient(shop).run(sources_in(generated))
+    assert (failed.status, failed.exit_code) == (RunStatus.FAILED, ExitCode.SINKS_DIFFER)
+    assert words in str(failed.error).lower()
+    assert "Run again" in str(failed.error)
+    ask()
+    await shop.load(generated)
+    await as_without_trouble(shop, make_shop, generated, untroubled)
+
+
+async def test_a_warehouse_that_dies_is_told_and_made_up_for(
+    make_shop: MakeShop, ask: Ask, generated: Path, shop_home: LocalHome
+) -> None:
+    shop = make_shop()
+    ask({**LOAD_JOB, "delay_seconds": 60})
+    running = asyncio.ensure_future(impatient(shop).run(sources_in(generated)))
+    while not running.done():
+        await asyncio.sleep(0.05)
+        standin = status(shop_home).standin
+        found = await shop.rows("SELECT to_regclass('techmart_loader.load_groups') AS there")
+        if standin and found[0]["there"]:
+            groups = await shop.rows("SELECT 1 FROM techmart_loader.load_groups WHERE attempt > 0")
+            if len(groups) >= 3:
+                os.kill(standin.pid, signal.SIGKILL)
+    failed = await running
+    assert failed.exit_code is ExitCode.SINKS_DIFFER
+    assert "does not answer" in str(failed.error)
+    await start(shop_home, postgres=False, options=LocalOptions(standin_faults=True))
+    await shop.load(generated)
+    quiet = make_shop()
+    await quiet.load(generated)
+    assert await shop.state() == await quiet.state()
