@@ -313,11 +313,20 @@ CREATE TABLE IF NOT EXISTS techmart_loader.runs (
     peak_memory_bytes bigint,
     error             text,
     told              boolean     NOT NULL DEFAULT false,
+    warehouse_jobs         integer,
+    warehouse_bytes_billed bigint,
+    warehouse_usd          numeric(18, 6),
+    warehouse_modelled     boolean,
     CONSTRAINT runs_status_known CHECK (status IN ('running', 'completed', 'failed', 'stopped'))
 );
 COMMENT ON TABLE techmart_loader.runs IS 'One row for every run, failed ones too.';
 COMMENT ON COLUMN techmart_loader.runs.told IS
     'Whether the warehouse has this row and its quality metrics.';
+COMMENT ON COLUMN techmart_loader.runs.warehouse_bytes_billed IS
+    'Of the queries in the warehouse, by the statistics of its jobs; load jobs are free.';
+COMMENT ON COLUMN techmart_loader.runs.warehouse_usd IS 'Billed bytes at the price set then.';
+COMMENT ON COLUMN techmart_loader.runs.warehouse_modelled IS
+    'Whether these are figures of the stand-in, which are no bill.';
 
 CREATE INDEX IF NOT EXISTS runs_started_at ON techmart_loader.runs (started_at);
 COMMENT ON INDEX techmart_loader.runs_started_at IS 'Serves the newest runs.';
@@ -524,6 +533,6 @@ CREATE INDEX IF NOT EXISTS outbox_open
     ON techmart_loader.outbox (entry_id) WHERE published_at IS NULL;
 COMMENT ON INDEX techmart_loader.outbox_open IS 'Serves the entries that are not published yet.';
 
-INSERT INTO techmart_loader.schema_migrations (version) VALUES (1), (2) ON CONFLICT DO NOTHING;
+INSERT INTO techmart_loader.schema_migrations (version) VALUES (1), (2), (3) ON CONFLICT DO NOTHING;
 
 COMMIT;

@@ -12,6 +12,8 @@ from techmart_fast.quality import QualityScore, QualityStatus
 from techmart_fast.records import Feed, FeedCounts
 
 MEGABYTE = 1_000_000
+TEBIBYTE = 1 << 40
+MICRO_DOLLAR = Decimal("0.000001")
 
 
 class RunStatus(StrEnum):
@@ -67,6 +69,25 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WarehouseCost:
+    """What a run's jobs in the warehouse took, by their own statistics, up to its end.
+
+    `bytes_billed` are those of queries, as load jobs are free. `modelled`: the stand-in's figures,
+    which behave like BigQuery's and are no bill.
+    """
+
+    jobs: int
+    bytes_billed: int
+    price_per_tib: Decimal
+    modelled: bool
+
+    @property
+    def usd(self) -> Decimal:
+        """US dollars on demand: billed bytes ÷ 2^40 × price, to the millionth."""
+        return (self.bytes_billed * self.price_per_tib / TEBIBYTE).quantize(MICRO_DOLLAR)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
     """The outcome of one run.
 
@@ -87,6 +108,7 @@ class RunResult:
     released: int = 0
     deactivated: int = 0
     published: Mapping[str, int] = field(default_factory=dict)
+    cost: WarehouseCost | None = None
     unknown_fields: Mapping[Feed, Mapping[str, int]] = field(default_factory=dict)
     destinations: tuple[Destination, ...] = ()
     notes: tuple[str, ...] = ()
@@ -141,6 +163,7 @@ class RunResult:
                 for name, quality in self.quality.items()
             },
             "published": dict(self.published),
+            "warehouse_cost": _cost(self.cost),
             "stages": [
                 {
                     "name": stage.name,
@@ -168,6 +191,17 @@ class RunResult:
             "notes": list(self.notes),
             "error": self.error,
         }
+
+
+def _cost(cost: WarehouseCost | None) -> dict[str, object] | None:
+    if cost is None:
+        return None
+    return {
+        "jobs": cost.jobs,
+        "bytes_billed": cost.bytes_billed,
+        "usd": cost.usd,
+        "modelled": cost.modelled,
+    }
 
 
 def _counts(counts: FeedCounts) -> dict[str, object]:

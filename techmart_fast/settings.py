@@ -6,6 +6,7 @@ The file is TOML with a section for each class here, from `[pipeline]` to `[loca
 
 import tomllib
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 
@@ -91,6 +92,9 @@ class BigQuerySettings(_Section):
     )
     job_timeout_seconds: Seconds = Field(1800.0, description="Deadline for one job.")
     request_timeout_seconds: Seconds = Field(60.0, description="Deadline for one HTTP request.")
+    price_per_tib: Annotated[Decimal, Field(ge=0)] = Field(
+        Decimal("6.25"), description="US dollars for a TiB that queries read, on demand."
+    )
     load_job_bytes: PositiveInt = Field(
         16 * MIB, description="Parquet bytes that one load job carries, about."
     )

@@ -295,6 +295,19 @@ async def test_a_stopped_run_keeps_what_it_committed_and_the_next_one_completes_
     assert [row["status"] for row in runs] == ["stopped", "completed"]
 
 
+async def test_what_a_run_cost_is_told_and_stored(shop: Shop) -> None:
+    result = await shop.run()
+    assert result.cost is not None
+    assert result.cost.modelled
+    # Every query bills ten MiB a table at least.
+    assert result.cost.bytes_billed >= (result.cost.jobs - 8) * 10 * 2**20
+    assert result.cost.usd == round(Decimal(result.cost.bytes_billed) * Decimal("6.25") / 2**40, 6)
+    (stored,) = await shop.rows(
+        "SELECT warehouse_jobs, warehouse_bytes_billed, warehouse_usd FROM techmart_loader.runs"
+    )
+    assert list(stored.values()) == [result.cost.jobs, result.cost.bytes_billed, result.cost.usd]
+
+
 async def test_a_run_that_is_stopped_at_once_loads_nothing(shop: Shop, generated: Path) -> None:
     stop = asyncio.Event()
     stop.set()

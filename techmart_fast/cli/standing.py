@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from rich.console import RenderableType
 from rich.text import Text
 
-from techmart_fast.cli.console import instant, number, seconds, show, styled, table
+from techmart_fast.cli.console import instant, number, seconds, show, size, styled, table
 from techmart_fast.cli.embedded import never_used
 from techmart_fast.cli.output import to_json, write_out
 from techmart_fast.cli.runner import run_async
@@ -84,6 +84,14 @@ def as_object(standing: Standing) -> dict[str, object]:
                 "feeds": {feed.value: asdict(run.feeds.get(feed, FeedCounts())) for feed in Feed},
                 "bytes_read": run.bytes_read,
                 "peak_memory_bytes": run.peak_memory_bytes,
+                "warehouse_cost": None
+                if run.warehouse_jobs is None
+                else {
+                    "jobs": run.warehouse_jobs,
+                    "bytes_billed": run.warehouse_bytes_billed,
+                    "usd": run.warehouse_usd,
+                    "modelled": run.warehouse_modelled,
+                },
                 "error": run.error,
             }
             for run in standing.runs
@@ -100,6 +108,8 @@ def for_people(standing: Standing) -> Iterator[RenderableType]:
         yield "No runs yet. Start with: techmart-fast run"
     else:
         yield _runs(standing)
+        if any(run.warehouse_modelled for run in standing.runs):
+            yield Text("billed, USD: modelled by the stand-in, no bill", style="dim")
         for run in standing.runs:
             if run.error:
                 yield Text(f"{str(run.run_id)[:8]}: {run.error}", style="dim")
@@ -111,7 +121,7 @@ def for_people(standing: Standing) -> Iterator[RenderableType]:
 
 
 def _runs(standing: Standing) -> RenderableType:
-    numeric = ("took", "read", "loaded", "rejected", "held", "duplicate")
+    numeric = ("took", "read", "loaded", "rejected", "held", "duplicate", "billed", "USD")
     made = table("run", "started", "status", *numeric, right=numeric)
     for run in standing.runs:
         total = sum(run.feeds.values(), FeedCounts())
@@ -122,6 +132,8 @@ def _runs(standing: Standing) -> RenderableType:
             styled(run.status),
             seconds(run.seconds),
             *(number(count) for count in counts),
+            "-" if run.warehouse_bytes_billed is None else size(run.warehouse_bytes_billed),
+            "-" if run.warehouse_usd is None else f"{run.warehouse_usd:.4f}",
         )
     return made
 

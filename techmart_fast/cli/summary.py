@@ -212,5 +212,9 @@ def _notes(result: RunResult) -> Iterator[str]:
     if result.published:
         merged = ", ".join(f"{table} {number(rows)}" for table, rows in result.published.items())
         yield f"Written to the warehouse: {merged}"
+    if result.cost and result.cost.jobs:
+        jobs, billed = number(result.cost.jobs), size(result.cost.bytes_billed)
+        whose = " (modelled by the stand-in, no bill)" if result.cost.modelled else ""
+        yield f"Cost there: {jobs} jobs, {billed} billed: USD {result.cost.usd:.4f}{whose}"
     if result.status is RunStatus.STOPPED:
         yield "What is committed stays. Run the same command again to carry on."

@@ -30,6 +30,7 @@ def run_end(result: RunResult, bytes_read: int) -> postgres.RunEnd:
         seconds=result.seconds,
         bytes_read=bytes_read,
         peak_memory_bytes=result.memory.loader,
+        cost=result.cost,
         error=result.error,
         metrics=tuple(
             postgres.QualityMetric(

@@ -12,7 +12,7 @@ from techmart_fast.pipeline.meter import Meter
 from techmart_fast.pipeline.sinks import Sinks
 from techmart_fast.quality import QualityStatus, QualityTally, score, verdict
 from techmart_fast.records import Feed
-from techmart_fast.results import MemoryPeaks, RunResult, RunStatus
+from techmart_fast.results import MemoryPeaks, RunResult, RunStatus, WarehouseCost
 
 
 @dataclass(slots=True)
@@ -29,6 +29,7 @@ class Journal:
     published: Mapping[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     sinks: Sinks | None = None
+    cost: WarehouseCost | None = None
     memory: MemoryPeaks = field(default_factory=lambda: MemoryPeaks(loader=0))
 
     def result(
@@ -56,6 +57,7 @@ class Journal:
             released=self.released,
             deactivated=self.deactivated,
             published=self.published,
+            cost=self.cost,
             unknown_fields={
                 feed: outcome.unknown_fields for feed, outcome in self.outcomes.items()
             },

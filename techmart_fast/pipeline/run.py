@@ -136,11 +136,11 @@ async def _run_into(
             first = sinks.cause(_first(group))
             status, error, exit_code = RunStatus.FAILED, str(first), first.exit_code
         except* asyncio.CancelledError:
-            journal.memory = memory.peaks()
+            journal.memory, journal.cost = memory.peaks(), sinks.cost
             cancelled = journal.result(RunStatus.STOPPED, error="Cancelled.")
             await asyncio.shield(write_down(sinks, lease, journal, cancelled))
             raise
-        journal.memory = memory.peaks()
+        journal.memory, journal.cost = memory.peaks(), sinks.cost
     result = journal.result(status, error=error, exit_code=exit_code)
     return await asyncio.shield(write_down(sinks, lease, journal, result))
 

@@ -4,11 +4,12 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 
 from techmart_fast.errors import ConfigError, SinkError, TechmartError
 from techmart_fast.local import LocalEndpoints, LocalHome, LocalOptions, embedded
 from techmart_fast.postgres import PostgresSink, PostgresTarget
-from techmart_fast.results import Destination
+from techmart_fast.results import Destination, WarehouseCost
 from techmart_fast.settings import Settings
 from techmart_fast.warehouse import STAND_IN_PROJECT, WarehouseSink, WarehouseTarget
 
@@ -24,6 +25,19 @@ class Sinks:
     postgres_sink: PostgresSink | None
     warehouse_sink: WarehouseSink | None
     destinations: tuple[Destination, ...]
+    price_per_tib: Decimal
+
+    @property
+    def cost(self) -> WarehouseCost | None:
+        """What the warehouse's jobs took until now."""
+        if self.warehouse_sink is None:
+            return None
+        return WarehouseCost(
+            jobs=self.warehouse_sink.cost.jobs,
+            bytes_billed=self.warehouse_sink.cost.bytes_billed,
+            price_per_tib=self.price_per_tib,
+            modelled=self.local.standin is not None,
+        )
 
     def cause(self, error: TechmartError) -> TechmartError:
         """The error, or what made the embedded server crash, of which its clients know nothing."""
@@ -92,6 +106,7 @@ async def open_sinks(
             postgres_sink=postgres_sink,
             warehouse_sink=warehouse_sink,
             destinations=_destinations(settings, local),
+            price_per_tib=settings.bigquery.price_per_tib,
         )
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import pyarrow as pa
 
 from techmart_fast.records import CANDIDATES, BatchIdentity, Feed, FeedCounts, SpooledFile
+from techmart_fast.results import WarehouseCost
 
 ReferentialIntegrity = Literal["set-based", "triggers"]
 RunStatus = Literal["running", "completed", "failed", "stopped"]
@@ -83,6 +84,7 @@ class RunEnd:
     seconds: float
     bytes_read: int
     peak_memory_bytes: int
+    cost: WarehouseCost | None = None
     error: str | None = None
     metrics: tuple[QualityMetric, ...] = ()
 
@@ -201,6 +203,10 @@ class RunRow:
     feeds: Mapping[Feed, FeedCounts]
     bytes_read: int | None
     peak_memory_bytes: int | None
+    warehouse_jobs: int | None
+    warehouse_bytes_billed: int | None
+    warehouse_usd: Decimal | None
+    warehouse_modelled: bool | None
     error: str | None
 
 

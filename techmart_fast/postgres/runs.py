@@ -19,6 +19,7 @@ from techmart_fast.postgres.model import (
 from techmart_fast.postgres.session import Session
 from techmart_fast.postgres.statements import statement
 from techmart_fast.records import Feed, FeedCounts
+from techmart_fast.results import WarehouseCost
 
 _DOING = "finishing the run"
 _TELLING = "telling the warehouse of runs"
@@ -49,6 +50,7 @@ async def finish(session: Session, lease: Lease, end: RunEnd) -> None:
         end.bytes_read,
         end.peak_memory_bytes,
         end.error,
+        *_cost(end.cost),
         doing=_DOING,
     )
     if end.metrics:
@@ -65,6 +67,12 @@ async def finish(session: Session, lease: Lease, end: RunEnd) -> None:
             doing=_DOING,
         )
     await leases.give_back(session, lease)
+
+
+def _cost(cost: WarehouseCost | None) -> tuple[object, ...]:
+    if cost is None:
+        return (None,) * 4
+    return cost.jobs, cost.bytes_billed, cost.usd, cost.modelled
 
 
 async def recent(session: Session, limit: int) -> list[RunRow]:

@@ -33,6 +33,10 @@ RUN = RunRow(
     feeds={Feed.USERS: FeedCounts(read=12, loaded=10, rejected=1, held=0, duplicate=1)},
     bytes_read=1_000,
     peak_memory_bytes=2_000,
+    warehouse_jobs=25,
+    warehouse_bytes_billed=1 << 40,
+    warehouse_usd=Decimal("6.25"),
+    warehouse_modelled=True,
     error=None,
 )
 STORED = SinkStatus(
@@ -131,7 +135,9 @@ def test_status_shows_runs_what_is_stored_and_that_the_warehouse_has_it(
     assert row.split() == [
         *("12345678", "2025-01-02", "03:04:05", "completed", "10.0", "s"),
         *("12", "10", "1", "0", "1"),
+        *("1100", "GB", "6.2500"),
     ]
+    assert "modelled by the stand-in, no bill" in called.out
     assert "USD 1,234.50" in called.out
     assert "has everything" in called.out
 

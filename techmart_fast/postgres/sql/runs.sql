@@ -15,10 +15,12 @@ VALUES ($1, 'failed', $2, clock_timestamp(), $3, $4, $5, $6)
 ON CONFLICT (run_id) DO NOTHING
 
 -- name: finish
--- $1 run_id, $2 status, $3 feeds, $4 seconds, $5 bytes_read, $6 peak_memory_bytes, $7 error.
+-- $1 run_id, $2 status, $3 feeds, $4 seconds, $5 bytes_read, $6 peak_memory_bytes, $7 error,
+-- $8–$11 jobs, billed bytes and US dollars in the warehouse, and whether these are modelled.
 UPDATE techmart_loader.runs
 SET status = $2, feeds = $3::jsonb, seconds = $4, bytes_read = $5, peak_memory_bytes = $6,
-    error = $7, ended_at = clock_timestamp(), told = false
+    error = $7, warehouse_jobs = $8, warehouse_bytes_billed = $9, warehouse_usd = $10,
+    warehouse_modelled = $11, ended_at = clock_timestamp(), told = false
 WHERE run_id = $1
 
 -- name: metrics
@@ -37,7 +39,8 @@ SET value = excluded.value, threshold = excluded.threshold, status = excluded.st
 -- name: untold
 -- Runs that ended and that the warehouse was not told of, oldest first. $1 limit.
 SELECT run_id, status, started_at, ended_at, seconds, contract_name, contract_version,
-       loader_version, feeds::text AS feeds, bytes_read, peak_memory_bytes, error
+       loader_version, feeds::text AS feeds, bytes_read, peak_memory_bytes, warehouse_jobs,
+       warehouse_bytes_billed, warehouse_usd, warehouse_modelled, error
 FROM techmart_loader.runs
 WHERE NOT told AND status <> 'running'
 ORDER BY started_at
@@ -92,7 +95,8 @@ ORDER BY lanes, lane
 -- name: recent
 -- The newest runs. $1 limit.
 SELECT run_id, status, started_at, ended_at, seconds, contract_name, contract_version,
-       loader_version, feeds::text AS feeds, bytes_read, peak_memory_bytes, error
+       loader_version, feeds::text AS feeds, bytes_read, peak_memory_bytes, warehouse_jobs,
+       warehouse_bytes_billed, warehouse_usd, warehouse_modelled, error
 FROM techmart_loader.runs
 ORDER BY started_at DESC
 LIMIT $1
