@@ -25,6 +25,7 @@ from techmart_fast.warehouse import (
     LoadTable,
     Refreshed,
     WarehouseSink,
+    part_bytes,
     split_parts,
 )
 
@@ -140,8 +141,9 @@ class Publisher:
         for table in LoadTable:
             entries = await self._postgres.pending_entries(table)
             by_path = {Path(entry.path): entry for entry in entries}
-            shares = split_parts(_members(entries), load_job_bytes=self._load_job_bytes)
-            if shares and not everything and _size(shares[-1]) < self._load_job_bytes:
+            wanted = part_bytes(self._part_numbers[table], self._load_job_bytes)
+            shares = split_parts(_members(entries), load_job_bytes=wanted)
+            if shares and not everything and _size(shares[-1]) < wanted:
                 shares = shares[:-1]
             for share in shares:
                 chosen = [by_path[member.path].entry_id for member in share]

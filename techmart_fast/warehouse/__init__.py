@@ -21,6 +21,7 @@ from techmart_fast.warehouse.groups import (
     LoadTable,
     MergedGroup,
     Refreshed,
+    part_bytes,
     split_parts,
 )
 from techmart_fast.warehouse.reports import ReportKind
@@ -44,6 +45,7 @@ __all__ = [
     "RunRow",
     "WarehouseSink",
     "WarehouseTarget",
+    "part_bytes",
     "read_spool",
     "rejected_rows",
     "split_parts",

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from techmart_fast.errors import SpoolError, WarehouseAccessError, WarehouseError
-from techmart_fast.warehouse import LoadGroup, LoadPart, LoadTable, WarehouseSink, split_parts
+from techmart_fast.warehouse import (
+    LoadGroup,
+    LoadPart,
+    LoadTable,
+    WarehouseSink,
+    part_bytes,
+    split_parts,
+)
 from techmart_fast.warehouse.faults import service_error
 from techmart_fast.warehouse.groups import JobCost
 from techmart_fast.warehouse.jobs import LONGEST_POLL_SECONDS, Jobs
@@ -255,6 +262,22 @@ def test_small_members_share_a_job_and_a_large_one_has_its_own() -> None:
     shares = split_parts([small[0], small[1], large, small[2]], load_job_bytes=100)
     assert shares == ((small[0], small[1]), (large,), (small[2],))
     assert split_parts([], load_job_bytes=100) == ()
+
+
+def test_the_jobs_of_a_day_stay_under_the_limit_of_a_table() -> None:
+    size = 16 * 2**20
+    assert [part_bytes(part, size) // size for part in (0, 299, 300, 900)] == [1, 1, 2, 8]
+    assert sum(part_bytes(part, size) for part in range(1_500)) > 150 * 10**9
+    # Continuous running: every run, and every attempt in it, has tables of its own.
+    users = paper_file(LoadTable.USERS)
+    parts = [
+        LoadPart(
+            group_id=f"g{run}", table=LoadTable.USERS, part=0, attempt=attempt, members=(users,)
+        )
+        for run in range(24 * 60)
+        for attempt in (1, 2)
+    ]
+    assert len({part.staging_table for part in parts}) == len(parts)
 
 
 @pytest.mark.parametrize(
