@@ -1,0 +1,55 @@
+"""A whole story in the warehouse: always on the stand-in, on a real project when one is named.
+
+    TECHMART_TEST_BIGQUERY_PROJECT=my-project make test ARGS=tests/test_bigquery_service.py
+
+It makes a dataset of its own there and deletes it. Location: TECHMART_TEST_BIGQUERY_LOCATION (US).
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from google.cloud import bigquery
+
+from techmart_fast.dev import ShopSpec, generate
+from techmart_fast.records import Feed
+from techmart_fast.settings import BigQuerySettings, Settings
+from tests.shops import Shop
+
+PROJECT = os.environ.get("TECHMART_TEST_BIGQUERY_PROJECT", "")
+LOCATION = os.environ.get("TECHMART_TEST_BIGQUERY_LOCATION", "US")
+
+
+async def load_twice_and_compare(shop: Shop, folder: Path) -> None:
+    generate(ShopSpec(out=folder, transactions=400, users=50, products=20, days=5, seed=11))
+    first = await shop.load(folder)
+    assert first.published["transactions"] > 0
+    (stored,) = await shop.rows("SELECT count(*), sum(amount_usd) FROM transactions")
+    assert await shop.warehouse_sums() == (stored["count"], stored["sum"])
+    before = await shop.reports()
+    assert all(before.values())
+    again = await shop.load(folder)
+    assert again.feeds[Feed.TRANSACTIONS].loaded == 0
+    assert await shop.reports() == before
+
+
+async def test_a_shop_is_loaded_twice_into_the_stand_in(shop: Shop, tmp_path: Path) -> None:
+    await load_twice_and_compare(shop, tmp_path)
+
+
+@pytest.mark.skipif(not PROJECT, reason="TECHMART_TEST_BIGQUERY_PROJECT names no real project")
+async def test_a_shop_is_loaded_twice_into_a_real_project(
+    make_shop: Callable[..., Shop], tmp_path: Path
+) -> None:
+    local = make_shop().settings
+    dataset = f"techmart_test_{uuid4().hex}"
+    service = BigQuerySettings(project_id=PROJECT, dataset_id=dataset, location=LOCATION)
+    settings = Settings(pipeline=local.pipeline, postgres=local.postgres, bigquery=service)
+    try:
+        await load_twice_and_compare(Shop(settings=settings), tmp_path)
+    finally:
+        client = bigquery.Client(project=PROJECT, location=LOCATION)
+        client.delete_dataset(dataset, delete_contents=True, not_found_ok=True)
+        client.close()
