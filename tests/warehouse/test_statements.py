@@ -1,10 +1,12 @@
 """Every statement the sink can send passes Google's analyser; dates become literals."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +76,11 @@ def every_statement() -> Iterator[Statement]:
     """Each statement in each shape it can take."""
     for relation in declared().values():
         yield Statement(name=f"ddl/{relation.name}", sql=relation.sql)
+        for column in relation.columns:
+            if not column.required:
+                present = frozenset(one.name for one in relation.columns if one != column)
+                for number, step in enumerate(relation.migrate(present)):
+                    yield Statement(name=f"migrate/{relation.name}/{number}", sql=step)
     for group in groups():
         yield from merge_statements(group)
     yield from merge_statements(
@@ -110,6 +117,14 @@ def test_googles_analyser_accepts_every_statement_in_every_shape() -> None:
     distinct = {(one.sql, str(one.parameters)): one for one in every_statement()}
     for one in distinct.values():
         analyse(one)
+
+
+def test_googles_analyser_accepts_what_the_page_tells_people_to_send() -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "bigquery.md").read_text(encoding="utf-8")
+    told = re.findall(r'bq query [^"]*"((?:SELECT|DELETE)[^"]+)"', page)
+    assert len(told) == 2
+    for number, one in enumerate(";".join(told).split(";")):
+        analyse(Statement(name=f"docs/bigquery/{number}", sql=one.strip()))
 
 
 def test_every_sql_file_is_among_the_statements() -> None:
