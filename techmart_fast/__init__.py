@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from techmart_fast import version
 
 if TYPE_CHECKING:
-    from techmart_fast.api import DataSources, run
+    from techmart_fast.api import DataSources, plan, run
     from techmart_fast.contract import Contract, default_contract, load_contract
     from techmart_fast.errors import ExitCode, TechmartError
     from techmart_fast.facade import ECommerceAnalyticsPipeline
     from techmart_fast.pipeline.prepare import Stages
     from techmart_fast.pipeline.progress import RunObserver
+    from techmart_fast.pipeline.rehearsal import RunPlan
     from techmart_fast.results import RunResult, RunStatus
     from techmart_fast.settings import Settings, load_settings
 
@@ -30,6 +31,7 @@ __all__ = [
     "ECommerceAnalyticsPipeline",
     "ExitCode",
     "RunObserver",
+    "RunPlan",
     "RunResult",
     "RunStatus",
     "Settings",
@@ -39,6 +41,7 @@ __all__ = [
     "default_contract",
     "load_contract",
     "load_settings",
+    "plan",
     "run",
 ]
 
@@ -48,6 +51,7 @@ _HOME = {
     "ECommerceAnalyticsPipeline": "facade",
     "ExitCode": "errors",
     "RunObserver": "pipeline.progress",
+    "RunPlan": "pipeline.rehearsal",
     "RunResult": "results",
     "RunStatus": "results",
     "Settings": "settings",
@@ -56,6 +60,7 @@ _HOME = {
     "default_contract": "contract",
     "load_contract": "contract",
     "load_settings": "settings",
+    "plan": "api",
     "run": "api",
 }
 

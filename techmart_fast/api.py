@@ -11,6 +11,7 @@ from techmart_fast.contract import Contract, default_contract
 from techmart_fast.errors import ConfigError
 from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import RunObserver, SilentObserver
+from techmart_fast.pipeline.rehearsal import RunPlan, rehearse
 from techmart_fast.pipeline.run import RunRequest, run_pipeline
 from techmart_fast.records import Feed
 from techmart_fast.results import RunResult
@@ -97,4 +98,24 @@ async def run(
             max_rejected=max_rejected,
             stop=stop,
         )
+    )
+
+
+async def plan(
+    sources: DataSources | None = None,
+    *,
+    settings: Settings | None = None,
+    contract: Contract | None = None,
+    observer: RunObserver | None = None,
+) -> RunPlan:
+    """What loading `sources` would take: rows, Parquet, jobs, bytes and price. Loads nothing.
+
+    Raises:
+        TechmartError: the sources can't be read, or the warehouse does not answer.
+    """
+    return await rehearse(
+        (sources or DataSources.sample()).by_feed(),
+        settings=settings or load_settings(),
+        contract=contract or default_contract(),
+        observer=observer or SilentObserver(),
     )

@@ -12,6 +12,7 @@ The order of calls in a run (`sink` is a `WarehouseSink`, everything it does is 
     await sink.report(ReportKind.DAILY_SALES)
 """
 
+from techmart_fast.warehouse.estimate import QueryEstimate
 from techmart_fast.warehouse.groups import (
     Ensured,
     JobCost,
@@ -40,6 +41,7 @@ __all__ = [
     "LoadedPart",
     "MergedGroup",
     "MetricRow",
+    "QueryEstimate",
     "Refreshed",
     "ReportKind",
     "RunRow",

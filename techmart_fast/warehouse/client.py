@@ -53,6 +53,10 @@ def connect(target: WarehouseTarget) -> "GoogleService":
     return GoogleService(client, target)
 
 
+def _parameters(statement: Statement) -> list[Any]:
+    return [query_parameter(name, value) for name, value in statement.parameters.items()]
+
+
 class GoogleService:
     """`Service` over `google.cloud.bigquery.Client`."""
 
@@ -148,9 +152,7 @@ class GoogleService:
         """Submit a statement, or find its job."""
         config = bigquery.QueryJobConfig(
             default_dataset=self._dataset,
-            query_parameters=[
-                query_parameter(name, value) for name, value in statement.parameters.items()
-            ],
+            query_parameters=_parameters(statement),
             maximum_bytes_billed=self._target.maximum_bytes_billed,
             labels=dict(labels),
             use_legacy_sql=False,
@@ -168,6 +170,29 @@ class GoogleService:
                 timeout=self._timeout,
             ),
         )
+
+    def dry_run(self, statement: Statement) -> int:
+        """Bytes that a statement would read."""
+        config = bigquery.QueryJobConfig(
+            default_dataset=self._dataset,
+            query_parameters=_parameters(statement),
+            dry_run=True,
+            use_query_cache=False,
+            use_legacy_sql=False,
+        )
+
+        def asked() -> int:
+            job = self._client.query(
+                statement.sql,
+                job_config=config,
+                location=self._target.location,
+                retry=self._retry,
+                job_retry=None,
+                timeout=self._timeout,
+            )
+            return int(job.total_bytes_processed or 0)
+
+        return self._call(f"plan {statement.name}", asked)
 
     def submit_load(
         self,

@@ -77,6 +77,9 @@ class Service(Protocol):
     ) -> JobState:
         """Submit a statement; a job that has this id already is returned as it is."""
 
+    def dry_run(self, statement: Statement) -> int:
+        """Bytes that a statement would read; nothing is done and nothing billed."""
+
     def submit_load(
         self,
         data: BinaryIO,

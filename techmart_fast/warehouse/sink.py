@@ -2,7 +2,7 @@
 
 import importlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from types import TracebackType
 from typing import Self, cast
@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from techmart_fast.contract.model import AnalyticsRules
 from techmart_fast.together import together
+from techmart_fast.warehouse.estimate import Estimates, QueryEstimate
 from techmart_fast.warehouse.faults import service_error
 from techmart_fast.warehouse.groups import (
     Ensured,
@@ -18,6 +19,7 @@ from techmart_fast.warehouse.groups import (
     LoadedPart,
     LoadGroup,
     LoadPart,
+    LoadTable,
     MergedGroup,
     Refreshed,
 )
@@ -182,6 +184,18 @@ class WarehouseSink:
                 _FINANCIALS: {**self._labels.get(_FINANCIALS, {}), RULES_LABEL: digest},
             }
         return refreshed
+
+    async def estimate(
+        self, tables: Collection[LoadTable], days: Collection[date], rules: AnalyticsRules
+    ) -> tuple[QueryEstimate, ...]:
+        """What the queries of a run would read of what is there now, by dry runs.
+
+        `tables` are those that get new rows, `days` those of new transactions. Nothing is made,
+        changed or billed; a dataset that is not there yet is read as empty.
+        """
+        # The probe: an endpoint that does not answer is an error at once.
+        await self._jobs.call(lambda service: service.tables())
+        return await Estimates(self._jobs).of_run(tables, days, rules)
 
     async def discard(self, groups: Sequence[LoadGroup]) -> None:
         """Drop the staging tables of published groups (they would expire by themselves)."""

@@ -162,6 +162,21 @@ def test_too_many_rejections_stop_the_run_with_exit_code_4(
     assert newest["feeds"]["users"]["rejected"] == 2
 
 
+def test_a_dry_run_prints_a_plan_and_loads_nothing(shop: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    users = str(shop / "users.csv")
+    planned = json.loads(spawn("run", "--dry-run", "--json", "--users", users, home=home).stdout)
+    counts = truth(shop)["feeds"]["users"]
+    assert planned["status"] == "planned"
+    assert planned["feeds"]["users"]["read"] == counts["read"]
+    assert planned["feeds"]["users"]["rejected_by_reason"] == counts["rejected_by_reason"]
+    assert planned["tables"]["users"]["load_jobs"] == 1
+    for_people = spawn("run", "--dry-run", "--users", users, home=home).stdout
+    assert "nothing was loaded" in for_people
+    assert "load jobs are free" in for_people
+    assert json.loads(spawn("status", "--json", home=home).stdout)["runs"] == []
+
+
 def started(*arguments: str, home: Path) -> subprocess.Popen[str]:
     """The command as a process that a test listens to while it works."""
     return subprocess.Popen(

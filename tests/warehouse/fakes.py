@@ -88,6 +88,10 @@ class FakeService:
         self.labels.append(labels)
         return self._step(job_id)
 
+    def dry_run(self, statement: Statement) -> int:
+        self.sent.append(("plan", statement.sql))
+        return len(statement.sql)
+
     def submit_load(
         self,
         data: BinaryIO,

@@ -19,6 +19,7 @@ from techmart_fast.cli.invocation import Invocation
         ),
         ("From another program", "run --transactions - < today.ndjson"),
         ("Another shop's names, currencies and limits", "run --contract shop.toml --users u.csv"),
+        ("What it would take, without loading anything", "run --dry-run --users u.csv"),
         ("For scripts: one JSON object on standard output", "run --json --quiet"),
     ),
 )
@@ -70,6 +71,11 @@ from techmart_fast.cli.invocation import Invocation
     metavar="N",
     help="Stop, with exit code 4, once more than N records were rejected.",
 )
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Load nothing: check the input, and print rows, jobs, bytes and price of a run.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.pass_obj
 def run(
@@ -83,6 +89,7 @@ def run(
     block_bytes: int | None,
     writers: int | None,
     max_rejected: int | None,
+    dry_run: bool,
     as_json: bool,
 ) -> int:
     """Load feeds into PostgreSQL and the warehouse.
@@ -109,4 +116,8 @@ def run(
         home_flag=home_flag,
     )
     flags = {"pipeline": {"block_bytes": block_bytes}, "postgres": {"writers": writers}}
+    if dry_run:
+        from techmart_fast.cli.planning import plan_and_tell
+
+        return plan_and_tell(request, invocation.settings(flags))
     return run_and_tell(request, invocation.settings(flags))
