@@ -87,6 +87,11 @@ class BigQuerySettings(_Section):
         None, description="Service account to act as, by its e-mail address."
     )
     api_endpoint: str | None = Field(None, description="Other endpoint, for a private gateway.")
+    partition_expiration_days: PositiveInt | None = Field(
+        None,
+        description="Days after which BigQuery drops a day of the facts; the reports keep it. "
+        "Empty: never.",
+    )
     maximum_bytes_billed: PositiveInt = Field(
         1 << 40, description="A query that would bill more bytes fails before it costs."
     )

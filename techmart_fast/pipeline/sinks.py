@@ -135,6 +135,7 @@ def _warehouse_target(settings: Settings, local: LocalEndpoints) -> WarehouseTar
         credentials_file=chosen.credentials_file,
         impersonate=chosen.impersonate_service_account,
         maximum_bytes_billed=chosen.maximum_bytes_billed,
+        partition_expiration_days=chosen.partition_expiration_days,
         job_timeout_seconds=chosen.job_timeout_seconds,
         request_timeout_seconds=chosen.request_timeout_seconds,
     )

@@ -139,18 +139,25 @@ class Rollups:
         *,
         everything: bool,
         all_periods: bool,
+        oldest: date,
     ) -> Refreshed:
-        """Recompute what the groups touched; see `WarehouseSink.refresh`."""
+        """Recompute what the groups touched; see `WarehouseSink.refresh`.
+
+        Partials and daily summaries of days before `oldest` stay as they are: the facts and
+        rejections that they come from have expired.
+        """
         started = time.monotonic()
         touched = _dates(groups, LoadTable.TRANSACTIONS)
         if everything:
             touched |= await self._fact_dates() | await self._days(statement("queries/as_of"))
+        touched = frozenset(day for day in touched if day >= oldest)
         await self._run_all(partial_statements(touched))
         days = await self._days(statement("queries/as_of"))
         as_of = max(days, default=None)
         changed = changed_keys(groups)
         of_changed = await self._changed_dates(groups, changed, days - touched)
-        summaries = touched | _dates(groups, LoadTable.REJECTED_TRANSACTIONS) | of_changed
+        named = touched | _dates(groups, LoadTable.REJECTED_TRANSACTIONS) | of_changed
+        summaries = frozenset(day for day in named if day >= oldest)
         reported = touched | of_changed | (days if all_periods else frozenset())
         await self._run_all(
             [

@@ -11,6 +11,8 @@ SCHEMA_DATASET = "techmart"
 """The dataset that the bodies of the views name in the file."""
 
 VERSION_LABEL = "schema_version"
+EXPIRY_LABEL = "expires_days"
+"""Label of a table of facts: after how many days its partitions go; without it they stay."""
 
 _STATEMENT_END = re.compile(r";[ \t]*$", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
@@ -49,6 +51,11 @@ class Relation:
         # The default dataset does not reach into the body of a view.
         # https://cloud.google.com/bigquery/docs/views#view_limitations
         return re.sub(rf"\b{SCHEMA_DATASET}\.(?=\w)", f"`{dataset}`.", self.sql)
+
+    def expire(self, days: int | None) -> str:
+        """The statement that lets a day's partition go after `days`, or never."""
+        wanted = "NULL" if days is None else str(days)
+        return f"ALTER TABLE {self.name} SET OPTIONS (partition_expiration_days = {wanted})"
 
     def migrate(self, present: frozenset[str]) -> Iterator[str]:
         """The statements that make of an older table, with columns `present`, the declared one.

@@ -3,7 +3,7 @@
 import importlib
 import time
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from types import TracebackType
 from typing import Self, cast
 
@@ -28,7 +28,7 @@ from techmart_fast.warehouse.periods import MAX_PARTITIONS, chunks
 from techmart_fast.warehouse.reports import ReportKind, report_statement, typed_report
 from techmart_fast.warehouse.rollups import RULES_LABEL, Rollups, rules_digest
 from techmart_fast.warehouse.runs import MetricRow, RunRow, run_statements
-from techmart_fast.warehouse.schema import VERSION_LABEL, Relation, declared
+from techmart_fast.warehouse.schema import EXPIRY_LABEL, VERSION_LABEL, Relation, declared
 from techmart_fast.warehouse.service import Connect, Service
 from techmart_fast.warehouse.staging import Staging
 from techmart_fast.warehouse.statements import Scalar, Statement, statement
@@ -121,6 +121,7 @@ class WarehouseSink:
                     if one.is_view is views
                 }
             )
+        await together({f"expire {one.name}": self._expire(one) for one in _facts()})
         return Ensured(
             created=tuple(one.name for one in created), migrated=tuple(one.name for one in older)
         )
@@ -173,7 +174,11 @@ class WarehouseSink:
         if not groups and not everything and not other_rules:
             return Refreshed(as_of=None, dates=0, days=0, periods=0, seconds=0.0)
         refreshed = await self._rollups.refresh(
-            groups, rules, everything=everything, all_periods=everything or other_rules
+            groups,
+            rules,
+            everything=everything,
+            all_periods=everything or other_rules,
+            oldest=self._oldest(),
         )
         if other_rules:
             await self._jobs.call(
@@ -261,8 +266,26 @@ class WarehouseSink:
             lambda service: service.set_label(relation.name, VERSION_LABEL, str(relation.version))
         )
 
+    def _oldest(self) -> date:
+        """The oldest day whose facts are there for sure."""
+        days = self._target.partition_expiration_days
+        return date.min if days is None else datetime.now(UTC).date() - timedelta(days=days - 1)
+
+    async def _expire(self, relation: Relation) -> None:
+        days = self._target.partition_expiration_days
+        wanted = "" if days is None else str(days)
+        if self._labels.get(relation.name, {}).get(EXPIRY_LABEL, "") != wanted:
+            await self._define(relation, relation.expire(days))
+            await self._jobs.call(
+                lambda service: service.set_label(relation.name, EXPIRY_LABEL, wanted)
+            )
+
     async def _define(self, relation: Relation, sql: str) -> None:
         await self._jobs.run(Statement(name=f"ddl/{relation.name}", sql=sql))
+
+
+def _facts() -> list[Relation]:
+    return [one for one in declared().values() if one.requires_partition_filter]
 
 
 def merge_statements(group: LoadGroup) -> list[Statement]:

@@ -24,5 +24,6 @@ class WarehouseTarget:
     credentials_file: Path | None = None
     impersonate: str | None = None
     maximum_bytes_billed: int = 1 << 40
+    partition_expiration_days: int | None = None
     job_timeout_seconds: float = 1800.0
     request_timeout_seconds: float = 60.0

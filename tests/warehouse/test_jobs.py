@@ -256,6 +256,32 @@ async def test_an_older_table_gets_its_new_column_and_the_new_version() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("label", "days", "sent"),
+    [("", None, []), ("30", 30, []), ("", 30, ["30"]), ("30", 7, ["7"]), ("30", None, ["NULL"])],
+)
+async def test_the_expiry_of_the_facts_is_sent_when_it_changed(
+    label: str, days: int | None, sent: list[str]
+) -> None:
+    existing = {
+        one.name: {"schema_version": str(one.version), "expires_days": label}
+        for one in declared().values()
+    }
+    service = FakeService(existing=existing)
+    target = replace(TARGET, partition_expiration_days=days)
+    async with WarehouseSink(target, connect=lambda _: service, clock=FakeClock()) as sink:
+        await sink.ensure()
+    statements = {sql for kind, sql in service.sent if kind == "query"}
+    assert statements == {
+        f"ALTER TABLE {table} SET OPTIONS (partition_expiration_days = {one})"
+        for table in ("transactions", "rejected_transactions")
+        for one in sent
+    }
+    kept = days or ""
+    labels = {f"{table} expires_days={kept}" for table in ("transactions", "rejected_transactions")}
+    assert {what for kind, what in service.sent if kind == "label"} == (labels if sent else set())
+
+
 def test_small_members_share_a_job_and_a_large_one_has_its_own() -> None:
     small = [paper_file(LoadTable.USERS, size_bytes=40 + number) for number in range(3)]
     large = paper_file(LoadTable.USERS, size_bytes=500)

@@ -227,6 +227,35 @@ def test_a_table_of_an_older_version_gets_its_new_columns(
     assert rows == [{"user_id": "u1", "age_group": None}]
 
 
+def test_a_report_outlives_the_facts_it_came_from(
+    new_target: Callable[[], WarehouseTarget], tmp_path: Path
+) -> None:
+    async def tell() -> tuple[list[Row], list[Row], object]:
+        target = new_target()
+        old, late = (
+            transaction(name, "2024-01-01", "5.00", user_id="u", product_id="p")
+            for name in ("t1", "t2")
+        )
+        async with WarehouseSink(target) as sink:
+            await sink.ensure()
+            shop = Warehouse(sink, tmp_path, target.dataset)
+            await shop.publish(transactions=[old])
+            before = (await sink.report(ReportKind.DAILY_SALES)).to_pylist()
+        async with WarehouseSink(replace(target, partition_expiration_days=30)) as sink:
+            await sink.ensure()
+            shop = Warehouse(sink, tmp_path, f"{target.dataset}_late")
+            await shop.publish(transactions=[late])
+            after = (await sink.report(ReportKind.DAILY_SALES)).to_pylist()
+            found = await sink._jobs.call(lambda service: service.tables())
+        return before, after, (found or {})["transactions"]["expires_days"]
+
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        before, after, label = runner.run(tell())
+    assert before == after
+    assert len(before) == 1
+    assert label == "30"
+
+
 def test_importing_the_package_does_not_import_googles_client() -> None:
     code = (
         "import sys, techmart_fast.warehouse; "
