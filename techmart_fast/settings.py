@@ -97,6 +97,11 @@ class BigQuerySettings(_Section):
     )
     job_timeout_seconds: Seconds = Field(1800.0, description="Deadline for one job.")
     request_timeout_seconds: Seconds = Field(60.0, description="Deadline for one HTTP request.")
+    staging_bucket: str | None = Field(
+        None,
+        description="Cloud Storage bucket that files go through, many in one load job; empty: "
+        "they are uploaded to BigQuery itself.",
+    )
     price_per_tib: Annotated[Decimal, Field(ge=0)] = Field(
         Decimal("6.25"), description="US dollars for a TiB that queries read, on demand."
     )

@@ -11,11 +11,14 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from google.cloud import bigquery
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery, storage
 
 from techmart_fast.dev import ShopSpec, generate
+from techmart_fast.local import LocalHome, status
 from techmart_fast.records import Feed
 from techmart_fast.settings import BigQuerySettings, Settings
+from techmart_fast.warehouse import STAND_IN_PROJECT
 from tests.shops import Shop
 
 PROJECT = os.environ.get("TECHMART_TEST_BIGQUERY_PROJECT", "")
@@ -37,6 +40,35 @@ async def load_twice_and_compare(shop: Shop, folder: Path) -> None:
 
 async def test_a_shop_is_loaded_twice_into_the_stand_in(shop: Shop, tmp_path: Path) -> None:
     await load_twice_and_compare(shop, tmp_path)
+
+
+async def test_a_shop_is_loaded_twice_through_a_bucket(
+    make_shop: Callable[..., Shop], shop_home: LocalHome, tmp_path: Path
+) -> None:
+    standin = status(shop_home).standin
+    assert standin is not None
+    name = f"bucket-{uuid4().hex[:20]}"
+    endpoint = {"api_endpoint": standin.url}
+    objects = storage.Client(STAND_IN_PROJECT, AnonymousCredentials(), client_options=endpoint)
+    objects.create_bucket(name)
+    plain = make_shop(block_bytes=64 * 1024).settings
+    through = plain.bigquery.model_copy(update={"staging_bucket": name})
+    shop = Shop(
+        settings=Settings(pipeline=plain.pipeline, postgres=plain.postgres, bigquery=through)
+    )
+    await load_twice_and_compare(shop, tmp_path)
+    client = bigquery.Client(STAND_IN_PROJECT, AnonymousCredentials(), client_options=endpoint)
+    jobs = [
+        job
+        for job in client.list_jobs(max_results=100)
+        if job.job_type == "load" and any(name in uri for uri in job.source_uris or ())
+    ]
+    # Several files in one job, and none stays in the bucket.
+    assert max(len(job.source_uris) for job in jobs) > 1
+    for uri in (uri for job in jobs for uri in job.source_uris):
+        assert not objects.bucket(name).blob(uri.partition(f"{name}/")[2]).exists()
+    client.close()
+    objects.close()
 
 
 @pytest.mark.skipif(not PROJECT, reason="TECHMART_TEST_BIGQUERY_PROJECT names no real project")

@@ -134,6 +134,7 @@ def _warehouse_target(settings: Settings, local: LocalEndpoints) -> WarehouseTar
         anonymous=stand_in is not None,
         credentials_file=chosen.credentials_file,
         impersonate=chosen.impersonate_service_account,
+        staging_bucket=chosen.staging_bucket,
         maximum_bytes_billed=chosen.maximum_bytes_billed,
         partition_expiration_days=chosen.partition_expiration_days,
         job_timeout_seconds=chosen.job_timeout_seconds,

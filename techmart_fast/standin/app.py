@@ -13,6 +13,7 @@ from techmart_fast.standin import (
     dataset_routes,
     faults,
     job_routes,
+    object_routes,
     table_routes,
     uploads,
 )
@@ -20,7 +21,7 @@ from techmart_fast.standin.engine_errors import of_duckdb
 from techmart_fast.standin.failure import ServiceError, not_found
 from techmart_fast.standin.faults import Handler
 from techmart_fast.standin.service import MAX_JSON_BYTES, SERVICE, Service, answer
-from techmart_fast.standin.uploads import SESSIONS
+from techmart_fast.standin.transfers import SESSIONS
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def build_app(service: Service, *, with_faults: bool = False) -> web.Application
     app[SERVICE] = service
     app[SESSIONS] = {}
     app.router.add_get("/", _about)
-    for area in (dataset_routes, table_routes, job_routes, uploads):
+    for area in (dataset_routes, table_routes, job_routes, uploads, object_routes):
         app.router.add_routes(area.routes)
     if with_faults:
         asked: list[faults.Fault] = []

@@ -5,12 +5,14 @@ https://cloud.google.com/bigquery/docs/reference/rest/v2/jobs
 
 import uuid
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from aiohttp import web
 
 from techmart_fast.standin.clock import now_ms
 from techmart_fast.standin.failure import ServiceError, not_implemented
 from techmart_fast.standin.jobs import Job, Plan
+from techmart_fast.standin.load import plan_load
 from techmart_fast.standin.query import QueryPlan, plan_query
 from techmart_fast.standin.results import PAGE_ROWS, Page, columns_of, encoded_page, first_row
 from techmart_fast.standin.service import (
@@ -88,14 +90,34 @@ def _planned(service: Service, job: Job) -> QueryPlan:
 
 @routes.post(_PROJECT + "/jobs")
 async def insert(request: web.Request) -> web.Response:
-    """Insert a query job (a load job comes with its upload), or plan one (`dryRun`)."""
+    """Insert a query job or a load from Cloud Storage, or plan a query (`dryRun`)."""
     service = request.app[SERVICE]
     job = new_job(service, request.match_info["project"], await json_body(request))
-    if job.kind != "query":
-        raise not_implemented("loads from gs:// addresses: upload the file")
+    if job.kind == "load":
+        return await _load_objects(service, job)
     if job.configuration.get("dryRun"):
         return answer(await _dry_run(service, job))
     return await start(service, job, lambda: _planned(service, job))
+
+
+async def _load_objects(service: Service, job: Job) -> web.Response:
+    settings = job.configuration.get("load")
+    uris = settings.get("sourceUris") if isinstance(settings, Mapping) else None
+    if not isinstance(uris, list) or not uris:
+        raise ServiceError("required", "A load job needs an upload or sourceUris.")
+    files: list[Path] = []
+
+    def prepare() -> Plan:
+        files.extend(service.objects.linked(uris, service.spool))
+        with service.storage.work() as work:
+            return plan_load(work, job.configuration, files, project=job.project)
+
+    def forget() -> None:
+        for file in files:
+            file.unlink(missing_ok=True)
+
+    job.at_end.append(forget)
+    return await start(service, job, prepare)
 
 
 async def _dry_run(service: Service, job: Job) -> dict[str, object]:

@@ -29,6 +29,7 @@ from techmart_fast.standin.work import Work, physical
 Body = Mapping[str, object]
 
 _KNOWN = {
+    "sourceUris",
     "destinationTable",
     "sourceFormat",
     "writeDisposition",
@@ -233,18 +234,39 @@ class LoadPlan:
         return table
 
 
-def plan_load(work: Work, configuration: Body, file: Path, *, project: str) -> LoadPlan:
-    """Understand a load job.
+@dataclass(frozen=True, slots=True)
+class GatheredPlan:
+    """A load job of several files, all or nothing: the first as the job says, the others behind."""
+
+    plans: tuple[LoadPlan, ...]
+
+    @property
+    def writes(self) -> Collection[TableRef]:
+        """The destination."""
+        return self.plans[0].writes
+
+    def run(self, work: Work) -> Outcome:
+        """Write the rows of all files into the destination."""
+        sums: dict[str, int] = {}
+        for plan in self.plans:
+            loaded = plan.run(work).statistics["load"]
+            for name, value in dict(loaded).items() if isinstance(loaded, Mapping) else ():
+                sums[name] = sums.get(name, 0) + int(value)
+        return Outcome(statistics={"load": {name: str(value) for name, value in sums.items()}})
+
+
+def plan_load(
+    work: Work, configuration: Body, files: Sequence[Path], *, project: str
+) -> LoadPlan | GatheredPlan:
+    """Understand a load job of these files.
 
     Raises:
-        ServiceError: the configuration asks for something unknown or unsupported, or the file is
-            not Parquet.
+        ServiceError: the configuration asks for something unknown or unsupported, or a file is not
+            Parquet.
     """
     settings = configuration.get("load")
     if not isinstance(settings, Mapping):
         raise ServiceError("required", "A load job needs the configuration `load`.")
-    if settings.get("sourceUris"):
-        raise not_implemented("loads from gs:// addresses: upload the file")
     if settings.get("sourceFormat") != "PARQUET":
         raise not_implemented(f"the source format {settings.get('sourceFormat') or 'CSV'}")
     for key, value in settings.items():
@@ -258,8 +280,18 @@ def plan_load(work: Work, configuration: Body, file: Path, *, project: str) -> L
     work.dataset(target.parent)
     options = settings.get("parquetOptions")
     inference = bool(isinstance(options, Mapping) and options.get("enableListInference"))
-    fields = parquet_fields(file, list_inference=inference)
-    return LoadPlan(file=file, settings=settings, target=target, partition=partition, fields=fields)
+    following = {**settings, "writeDisposition": "WRITE_APPEND"}
+    plans = [
+        LoadPlan(
+            file=file,
+            settings=following if number else settings,
+            target=target,
+            partition=partition,
+            fields=parquet_fields(file, list_inference=inference),
+        )
+        for number, file in enumerate(files)
+    ]
+    return plans[0] if len(plans) == 1 else GatheredPlan(tuple(plans))
 
 
 def _refuse_rows(work: Work, table: Table, where: str, days: Sequence[date] = ()) -> None:

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from techmart_fast.standin import SERVICE_NAME
 from techmart_fast.standin.app import build_app
+from techmart_fast.standin.objects import Objects
 from techmart_fast.standin.results import ResultStore
 from techmart_fast.standin.runner import JobRunner
 from techmart_fast.standin.service import Service, within
@@ -93,6 +94,7 @@ async def _serve(arguments: argparse.Namespace, storage: Storage) -> int:
             results=ResultStore(home / "results"),
             jobs=jobs,
             spool=home / "uploads",
+            objects=Objects(home / "objects"),
         )
         app = build_app(service, with_faults=arguments.faults)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_SECONDS)

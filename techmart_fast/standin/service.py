@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 
 from techmart_fast.standin.failure import ServiceError
+from techmart_fast.standin.objects import Objects
 from techmart_fast.standin.refs import DatasetRef, TableRef
 from techmart_fast.standin.results import Page, ResultStore
 from techmart_fast.standin.runner import JobRunner
@@ -24,12 +25,16 @@ MAX_JSON_BYTES = 16 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """The parts behind the routes. `spool` is the folder of uploads under way."""
+    """The parts behind the routes. `spool` is the folder of uploads under way.
+
+    `objects` are those of Cloud Storage that load jobs read.
+    """
 
     storage: Storage
     results: ResultStore
     jobs: JobRunner
     spool: Path
+    objects: Objects
 
     async def read(self, call: Callable[[Work], Answer]) -> Answer:
         """Look something up in a transaction of its own (a worker thread)."""

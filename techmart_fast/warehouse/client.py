@@ -2,32 +2,31 @@
 
 import datetime
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, BinaryIO, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
-import requests.exceptions
 from google.api_core import exceptions as api
 from google.api_core.retry import Retry
-from google.auth import exceptions as auth
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
-from techmart_fast.errors import WarehouseError
+from techmart_fast.warehouse.calls import Calls
 from techmart_fast.warehouse.credentials import credentials
-from techmart_fast.warehouse.faults import service_error, unreachable
 from techmart_fast.warehouse.schema import Column
 from techmart_fast.warehouse.service import JobState
 from techmart_fast.warehouse.statements import Statement
 from techmart_fast.warehouse.target import WarehouseTarget
-from techmart_fast.warehouse.wire import from_api, job_state, load_schema, query_parameter
+from techmart_fast.warehouse.wire import job_state, load_schema, query_parameter
+
+if TYPE_CHECKING:
+    from techmart_fast.warehouse.bucket import StagingBucket
 
 STAGING_DAYS = 7
 """A staging table lives as long as time travel: long enough to look into a failed load."""
 
 UPLOAD_RETRIES = 2
 """Of one request of an upload; a failed upload is then sent again as a whole, by its job id."""
-
-_T = TypeVar("_T")
 
 
 def _never(_error: Exception) -> bool:
@@ -44,24 +43,50 @@ def connect(target: WarehouseTarget) -> "GoogleService":
         WarehouseAccessError: no credentials, or a key file that can't be used.
     """
     options = {"api_endpoint": target.api_endpoint} if target.api_endpoint else None
+    own = credentials(target)
     client = bigquery.Client(
         project=target.project,
-        credentials=credentials(target),
+        credentials=own,
         location=target.location,
         client_options=options,
     )
-    return GoogleService(client, target)
+    bucket = None
+    if target.staging_bucket is not None:
+        # Imported for those who use it: it takes a while.
+        module = import_module("techmart_fast.warehouse.bucket")
+        bucket = module.staging_bucket(target, own)
+    return GoogleService(client, target, bucket=bucket)
 
 
 def _parameters(statement: Statement) -> list[Any]:
     return [query_parameter(name, value) for name, value in statement.parameters.items()]
 
 
+def _load_config(columns: Sequence[Column], labels: Mapping[str, str]) -> bigquery.LoadJobConfig:
+    parquet = bigquery.ParquetOptions.from_api_repr({"enableListInference": True})
+    return bigquery.LoadJobConfig(
+        source_format=bigquery.SourceFormat.PARQUET,
+        parquet_options=parquet,
+        schema=load_schema(columns),
+        write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
+        create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
+        labels=dict(labels),
+    )
+
+
 class GoogleService:
     """`Service` over `google.cloud.bigquery.Client`."""
 
-    def __init__(self, client: bigquery.Client, target: WarehouseTarget) -> None:
+    def __init__(
+        self,
+        client: bigquery.Client,
+        target: WarehouseTarget,
+        *,
+        bucket: "StagingBucket | None" = None,
+    ) -> None:
         self._client = client
+        self._bucket = bucket
+        self._call = Calls(target)
         self._target = target
         self._timeout = target.request_timeout_seconds
         # The client's own retries last ten minutes, which looks like a hang.
@@ -205,15 +230,7 @@ class GoogleService:
         labels: Mapping[str, str],
     ) -> JobState:
         """Upload Parquet and submit its load job, or find the job."""
-        parquet = bigquery.ParquetOptions.from_api_repr({"enableListInference": True})
-        config = bigquery.LoadJobConfig(
-            source_format=bigquery.SourceFormat.PARQUET,
-            parquet_options=parquet,
-            schema=load_schema(columns),
-            write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
-            create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
-            labels=dict(labels),
-        )
+        config = _load_config(columns, labels)
         return self._submit(
             f"load {table}",
             job_id,
@@ -226,6 +243,38 @@ class GoogleService:
                 job_id=job_id,
                 location=self._target.location,
                 job_config=config,
+                timeout=self._timeout,
+            ),
+        )
+
+    def put_object(self, name: str, data: bytes) -> str:
+        """Put an object into the staging bucket."""
+        return self._staging().put(name, data)
+
+    def delete_objects(self, names: Sequence[str]) -> None:
+        """Delete objects of the staging bucket."""
+        self._staging().delete(names)
+
+    def submit_object_load(
+        self,
+        uris: Sequence[str],
+        *,
+        table: str,
+        columns: Sequence[Column],
+        job_id: str,
+        labels: Mapping[str, str],
+    ) -> JobState:
+        """Submit a load job of objects, or find it."""
+        return self._submit(
+            f"load {table}",
+            job_id,
+            lambda: self._client.load_table_from_uri(
+                list(uris),
+                self._dataset.table(table),
+                job_id=job_id,
+                location=self._target.location,
+                job_config=_load_config(columns, labels),
+                retry=self._retry,
                 timeout=self._timeout,
             ),
         )
@@ -257,6 +306,13 @@ class GoogleService:
         """Close the connections."""
         close: Callable[[], object] = self._client.close
         close()
+        if self._bucket is not None:
+            self._bucket.close()
+
+    def _staging(self) -> "StagingBucket":
+        if self._bucket is None:
+            raise RuntimeError("there is no staging bucket")
+        return self._bucket
 
     def _submit(self, doing: str, job_id: str, send: Callable[[], Any]) -> JobState:
         def submitted() -> JobState:
@@ -277,32 +333,3 @@ class GoogleService:
         return self._client.get_job(
             job_id, location=self._target.location, retry=self._retry, timeout=self._timeout
         )
-
-    def _call(self, doing: str, request: Callable[[], _T]) -> _T:
-        try:
-            return request()
-        except WarehouseError:
-            raise
-        except api.RetryError as error:
-            cause = error.cause
-            if isinstance(cause, api.GoogleAPICallError):
-                raise from_api(cause, doing) from None
-            raise self._unreachable(cause or error, doing) from None
-        except api.GoogleAPICallError as error:
-            raise from_api(error, doing) from None
-        except auth.TransportError as error:
-            raise self._unreachable(error, doing) from None
-        except auth.GoogleAuthError as error:
-            raise service_error(reason="authError", message=str(error), doing=doing) from None
-        except (requests.exceptions.RequestException, OSError) as error:
-            raise self._unreachable(error, doing) from None
-
-    def _unreachable(self, error: BaseException, doing: str) -> WarehouseError:
-        endpoint = self._target.api_endpoint or "bigquery.googleapis.com"
-        # The library's text quotes an object's address; the system's words are deep inside it.
-        cause = type(error).__name__
-        text = str(error)
-        for words in ("Connection refused", "Name or service not known", "timed out"):
-            if words.lower() in text.lower():
-                cause = words.lower()
-        return unreachable(endpoint, cause, doing)

@@ -12,8 +12,9 @@ from techmart_fast.errors import WarehouseAccessError
 from techmart_fast.warehouse.faults import first_line
 from techmart_fast.warehouse.target import WarehouseTarget
 
-_SCOPES = ("https://www.googleapis.com/auth/bigquery",)
-_IMPERSONATION_SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
+_BIGQUERY = "https://www.googleapis.com/auth/bigquery"
+_STORAGE = "https://www.googleapis.com/auth/devstorage.read_write"
+_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 
 # The library gives these no types.
 _anonymous: Callable[[], Credentials] = AnonymousCredentials
@@ -29,17 +30,18 @@ def credentials(target: WarehouseTarget) -> Credentials:
     """
     if target.anonymous:
         return _anonymous()
-    own = _own(target)
+    needed = (_BIGQUERY, *((_STORAGE,) if target.staging_bucket else ()))
     if target.impersonate is None:
-        return own
+        return _own(target, needed)
+    # A token for another account is asked for with the platform's scope.
     return _impersonated(
-        source_credentials=own, target_principal=target.impersonate, target_scopes=list(_SCOPES)
+        source_credentials=_own(target, (_PLATFORM,)),
+        target_principal=target.impersonate,
+        target_scopes=list(needed),
     )
 
 
-def _own(target: WarehouseTarget) -> Credentials:
-    # A token for another account is asked for with the platform's scope.
-    scopes = _SCOPES if target.impersonate is None else _IMPERSONATION_SCOPES
+def _own(target: WarehouseTarget, scopes: tuple[str, ...]) -> Credentials:
     try:
         if target.credentials_file is not None:
             return _from_file(str(target.credentials_file), scopes=scopes)

@@ -27,10 +27,13 @@ https://cloud.google.com/bigquery/docs/error-messages"""
 _RETRY_SOON = TRANSIENT_REASONS - {"quotaExceeded", "stopped", "timeout", "unreachable"}
 _SERIALIZE = "could not serialize access"
 
-_PERMISSION = re.compile(r"(?:bigquery|iam)\.[a-zA-Z]+\.[A-Za-z]+")
+_PERMISSION = re.compile(r"(?:bigquery|iam|storage)\.[a-zA-Z]+\.[A-Za-z]+")
 _ROLES = {
     "bigquery.jobs.create": "roles/bigquery.jobUser on the project",
     "bigquery.datasets.create": "roles/bigquery.user on the project (or make the dataset)",
+    "storage.objects.create": "roles/storage.objectUser on the staging bucket",
+    "storage.objects.delete": "roles/storage.objectUser on the staging bucket",
+    "storage.objects.get": "roles/storage.objectUser on the staging bucket",
     "iam.serviceAccounts.getAccessToken": "roles/iam.serviceAccountTokenCreator on the account "
     "that BIGQUERY_IMPERSONATE_SERVICE_ACCOUNT names",
 }
@@ -97,5 +100,7 @@ def _access_hint(reason: str, message: str) -> str:
 def _hint(reason: str, message: str) -> str:
     if reason == "notFound" and "location" in message.lower():
         return "Set BIGQUERY_LOCATION to the location of the dataset."
+    if reason == "notFound" and "bucket" in message.lower():
+        return "Make the bucket, or check BIGQUERY_STAGING_BUCKET."
     otherwise = "Run again: nothing is lost." if reason in TRANSIENT_REASONS else ""
     return _HINTS.get(reason, otherwise)

@@ -6,10 +6,10 @@ job does not hold a thread: the job is asked for at growing intervals, with `asy
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import BinaryIO, Protocol, TypeVar
+from typing import Protocol, TypeVar
 from uuid import uuid4
 
 import pyarrow as pa
@@ -17,7 +17,6 @@ import pyarrow as pa
 from techmart_fast.errors import WarehouseError
 from techmart_fast.warehouse.faults import retry_soon, service_error
 from techmart_fast.warehouse.groups import JobCost
-from techmart_fast.warehouse.schema import Column
 from techmart_fast.warehouse.service import Connect, JobState, Service
 from techmart_fast.warehouse.statements import Statement
 from techmart_fast.warehouse.target import WarehouseTarget
@@ -148,18 +147,11 @@ class Jobs:
         return await self.call(lambda service: service.result(state.job_id))
 
     async def load(
-        self,
-        data: BinaryIO,
-        *,
-        size_bytes: int,
-        table: str,
-        columns: Sequence[Column],
-        job_id: str,
-        labels: Mapping[str, str],
+        self, submit: Callable[[Service], JobState], *, job_id: str, table: str
     ) -> JobState:
-        """Upload Parquet and see its load job to its end. A job that exists is only waited for.
+        """Submit a load job and see it to its end. A job that exists is only waited for.
 
-        An upload that fails for a passing reason is sent again under the same id: if the service
+        A submission that fails for a passing reason is sent again under the same id: if the service
         took it the first time, the job is found. `existed` then says so.
 
         Raises:
@@ -167,17 +159,6 @@ class Jobs:
         """
         delay, attempt = FIRST_RETRY_SECONDS, 1
         while True:
-
-            def submit(service: Service) -> JobState:
-                return service.submit_load(
-                    data,
-                    size_bytes=size_bytes,
-                    table=table,
-                    columns=columns,
-                    job_id=job_id,
-                    labels=labels,
-                )
-
             try:
                 return await self._finish(submit, job_id, doing=f"load {table}")
             except WarehouseError as error:

@@ -92,6 +92,23 @@ class Service(Protocol):
     ) -> JobState:
         """Upload Parquet and submit its load job (append); as `submit_query` for a known id."""
 
+    def put_object(self, name: str, data: bytes) -> str:
+        """Put an object into the staging bucket; returns its `gs://` address."""
+
+    def delete_objects(self, names: Sequence[str]) -> None:
+        """Delete objects of the staging bucket, those that are there."""
+
+    def submit_object_load(
+        self,
+        uris: Sequence[str],
+        *,
+        table: str,
+        columns: Sequence[Column],
+        job_id: str,
+        labels: Mapping[str, str],
+    ) -> JobState:
+        """Submit a load job of Parquet objects (append); as `submit_query` for a known id."""
+
     def job(self, job_id: str) -> JobState:
         """A job's present state."""
 

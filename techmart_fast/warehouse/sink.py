@@ -71,7 +71,7 @@ class WarehouseSink:
         """
         self._target = target
         self._jobs = Jobs(target, threads=threads, connect=connect, clock=clock or SystemClock())
-        self._staging = Staging(self._jobs)
+        self._staging = Staging(self._jobs, has_bucket=target.staging_bucket is not None)
         self._rollups = Rollups(self._jobs)
         self._labels: Mapping[str, Mapping[str, str]] = {}
 

@@ -3,6 +3,8 @@
 import asyncio
 import io
 import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +14,10 @@ from techmart_fast.warehouse.faults import service_error
 from techmart_fast.warehouse.groups import LoadedPart, LoadGroup, LoadPart
 from techmart_fast.warehouse.jobs import Jobs
 from techmart_fast.warehouse.schema import declared
+from techmart_fast.warehouse.service import JobState, Service
 from techmart_fast.warehouse.spool import LOAD_SCHEMAS, parquet_writer, spooled_bytes
+
+Submit = Callable[[Service], JobState]
 
 JOB_FAILED = "jobFailed"
 STAGING_ROWS = "stagingRows"
@@ -21,8 +26,9 @@ STAGING_ROWS = "stagingRows"
 class Staging:
     """The staging tables of this process's groups."""
 
-    def __init__(self, jobs: Jobs) -> None:
+    def __init__(self, jobs: Jobs, *, has_bucket: bool) -> None:
         self._jobs = jobs
+        self._has_bucket = has_bucket
         self._made: set[str] = set()
         self._making = asyncio.Lock()
 
@@ -30,16 +36,9 @@ class Staging:
         """Load one part; see `WarehouseSink.load`."""
         started = time.monotonic()
         await self._make(part)
-        data = await asyncio.to_thread(packed, part)
+        submit = self._of_objects(part) if self._has_bucket else await self._upload(part)
         try:
-            state = await self._jobs.load(
-                data,
-                size_bytes=data.getbuffer().nbytes,
-                table=part.staging_table,
-                columns=declared()[part.table].columns,
-                job_id=part.job_id,
-                labels={"app": "techmart", "step": "load", "subject": part.table.value},
-            )
+            state = await self._jobs.load(submit, job_id=part.job_id, table=part.staging_table)
         except WarehouseError as error:
             if error.job_id is None:
                 raise
@@ -57,6 +56,9 @@ class Staging:
                 doing=f"load {part.staging_table}",
                 job_id=part.job_id,
             )
+        if self._has_bucket:
+            with suppress(WarehouseError):  # the bucket's own rule deletes what stays
+                await self._jobs.call(lambda service: service.delete_objects(object_names(part)))
         return LoadedPart(
             job_id=part.job_id,
             rows=state.rows,
@@ -85,6 +87,38 @@ class Staging:
         self._made.discard(group.staging_table)
         await self._jobs.call(lambda service: service.drop_table(group.staging_table))
 
+    async def _upload(self, part: LoadPart) -> Submit:
+        data = await asyncio.to_thread(packed, part)
+
+        def submit(service: Service) -> JobState:
+            return service.submit_load(
+                data,
+                size_bytes=data.getbuffer().nbytes,
+                table=part.staging_table,
+                columns=declared()[part.table].columns,
+                job_id=part.job_id,
+                labels=_labels(part),
+            )
+
+        return submit
+
+    def _of_objects(self, part: LoadPart) -> Submit:
+        def submit(service: Service) -> JobState:
+            uris = [
+                # One file at a time in memory.
+                service.put_object(name, spooled_bytes(member))
+                for name, member in zip(object_names(part), part.members, strict=True)
+            ]
+            return service.submit_object_load(
+                uris,
+                table=part.staging_table,
+                columns=declared()[part.table].columns,
+                job_id=part.job_id,
+                labels=_labels(part),
+            )
+
+        return submit
+
     async def _make(self, part: LoadPart) -> None:
         columns = declared()[part.table].columns
         async with self._making:
@@ -93,6 +127,15 @@ class Staging:
                     lambda service: service.create_staging(part.staging_table, columns)
                 )
                 self._made.add(part.staging_table)
+
+
+def object_names(part: LoadPart) -> list[str]:
+    """Names of a part's files in the staging bucket, the same whenever the part is loaded."""
+    return [f"techmart/{part.job_id}/{member.path.name}" for member in part.members]
+
+
+def _labels(part: LoadPart) -> Mapping[str, str]:
+    return {"app": "techmart", "step": "load", "subject": part.table.value}
 
 
 def packed(part: LoadPart) -> io.BytesIO:

@@ -23,6 +23,7 @@ class WarehouseTarget:
     anonymous: bool = False
     credentials_file: Path | None = None
     impersonate: str | None = None
+    staging_bucket: str | None = None
     maximum_bytes_billed: int = 1 << 40
     partition_expiration_days: int | None = None
     job_timeout_seconds: float = 1800.0

@@ -16,6 +16,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
 from techmart_fast.standin.app import build_app
+from techmart_fast.standin.objects import Objects
 from techmart_fast.standin.process import prepared
 from techmart_fast.standin.results import ResultStore
 from techmart_fast.standin.runner import JobRunner
@@ -40,7 +41,13 @@ def serving(home: Path, *, with_faults: bool = False) -> Iterator[str]:
         async with AsyncExitStack() as stack:
             jobs = await stack.enter_async_context(JobRunner(storage, on_broken=end.set))
             results = ResultStore(home / "results")
-            service = Service(storage=storage, results=results, jobs=jobs, spool=home / "uploads")
+            service = Service(
+                storage=storage,
+                results=results,
+                jobs=jobs,
+                spool=home / "uploads",
+                objects=Objects(home / "objects"),
+            )
             app = build_app(service, with_faults=with_faults)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
             await runner.setup()

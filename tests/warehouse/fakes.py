@@ -106,6 +106,26 @@ class FakeService:
         self.labels.append(labels)
         return self._step(job_id)
 
+    def put_object(self, name: str, data: bytes) -> str:
+        self.sent.append(("object", name))
+        return f"gs://bucket/{name}"
+
+    def delete_objects(self, names: Sequence[str]) -> None:
+        self.sent.extend(("delete", name) for name in names)
+
+    def submit_object_load(
+        self,
+        uris: Sequence[str],
+        *,
+        table: str,
+        columns: Sequence[Column],
+        job_id: str,
+        labels: Mapping[str, str],
+    ) -> JobState:
+        self.sent.append(("load", job_id))
+        self.labels.append(labels)
+        return self._step(job_id)
+
     def job(self, job_id: str) -> JobState:
         self.sent.append(("poll", job_id))
         self.on_poll.set()
