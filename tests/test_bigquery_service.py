@@ -15,7 +15,9 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, storage
 
 from techmart_fast.dev import ShopSpec, generate
+from techmart_fast.errors import WarehouseError
 from techmart_fast.local import LocalHome, status
+from techmart_fast.pipeline.sinks import open_sinks
 from techmart_fast.records import Feed
 from techmart_fast.settings import BigQuerySettings, Settings
 from techmart_fast.warehouse import STAND_IN_PROJECT
@@ -56,6 +58,8 @@ async def test_a_shop_is_loaded_twice_through_a_bucket(
     shop = Shop(
         settings=Settings(pipeline=plain.pipeline, postgres=plain.postgres, bigquery=through)
     )
+    async with open_sinks(shop.settings, postgres=False) as sinks:
+        assert await sinks.warehouse.try_bucket() == name
     await load_twice_and_compare(shop, tmp_path)
     client = bigquery.Client(STAND_IN_PROJECT, AnonymousCredentials(), client_options=endpoint)
     jobs = [
@@ -69,6 +73,16 @@ async def test_a_shop_is_loaded_twice_through_a_bucket(
         assert not objects.bucket(name).blob(uri.partition(f"{name}/")[2]).exists()
     client.close()
     objects.close()
+
+
+async def test_a_missing_bucket_is_named_with_its_setting(shop: Shop) -> None:
+    absent = shop.settings.bigquery.model_copy(update={"staging_bucket": "not-there"})
+    settings = Settings(
+        pipeline=shop.settings.pipeline, postgres=shop.settings.postgres, bigquery=absent
+    )
+    async with open_sinks(settings, postgres=False) as sinks:
+        with pytest.raises(WarehouseError, match="check BIGQUERY_STAGING_BUCKET"):
+            await sinks.warehouse.try_bucket()
 
 
 @pytest.mark.skipif(not PROJECT, reason="TECHMART_TEST_BIGQUERY_PROJECT names no real project")

@@ -180,6 +180,9 @@ def _connections(checkup: Checkup, settings: Settings) -> None:
         run_async(lambda: _database(checkup, settings))
     with checkup.checking("warehouse"):
         run_async(lambda: _warehouse(checkup, settings))
+    if settings.bigquery.staging_bucket is not None:
+        with checkup.checking("bucket"):
+            run_async(lambda: _bucket(checkup, settings))
 
 
 async def _database(checkup: Checkup, settings: Settings) -> None:
@@ -220,3 +223,9 @@ async def _warehouse(checkup: Checkup, settings: Settings) -> None:
         else f"BigQuery answers: {settings.bigquery.project_id}.{settings.bigquery.dataset_id}"
     )
     checkup.add("warehouse", "ok", where)
+
+
+async def _bucket(checkup: Checkup, settings: Settings) -> None:
+    async with open_sinks(settings, postgres=False) as sinks:
+        bucket = await sinks.warehouse.try_bucket()
+    checkup.add("bucket", "ok", f"objects can be put into {bucket} and deleted")

@@ -38,7 +38,7 @@ class StagingBucket:
         """Make an object, in place of one of its name; returns its `gs://` address."""
         blob = self._client.bucket(self._name).blob(name)
         self._call(
-            f"store {name}",
+            f"store {name} in the bucket {self._name}",
             # A name always stands for the same bytes, so that a repeat does no harm.
             lambda: blob.upload_from_string(
                 data, "application/octet-stream", retry=self._retry, timeout=self._timeout
@@ -55,7 +55,7 @@ class StagingBucket:
                 bucket.blob(name).delete(retry=self._retry, timeout=self._timeout)
 
         for name in names:
-            self._call(f"delete {name}", partial(deleted, name))
+            self._call(f"delete {name} in the bucket {self._name}", partial(deleted, name))
 
     def close(self) -> None:
         """Close the connections."""

@@ -57,7 +57,7 @@ def service_error(
     """The error for a reason word and message of the service. `doing` completes "can't …"."""
     line = first_line(message)
     what = f"BigQuery can't {doing}: {line} ({reason or 'no reason given'})."
-    if reason in {"accessDenied", "authError", "required", "billingNotEnabled"}:
+    if reason in {"accessDenied", "authError", "forbidden", "required", "billingNotEnabled"}:
         return WarehouseAccessError(
             what, hint=_access_hint(reason, message), reason=reason, job_id=job_id
         )

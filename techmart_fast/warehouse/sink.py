@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from types import TracebackType
 from typing import Self, cast
+from uuid import uuid4
 
 import pyarrow as pa
 
@@ -125,6 +126,15 @@ class WarehouseSink:
         return Ensured(
             created=tuple(one.name for one in created), migrated=tuple(one.name for one in older)
         )
+
+    async def try_bucket(self) -> str | None:
+        """Put an object into the staging bucket and delete it; its name, None without a bucket."""
+        bucket = self._target.staging_bucket
+        if bucket is not None:
+            name = f"techmart/try/{uuid4().hex}"
+            await self._jobs.call(lambda service: service.put_object(name, b"techmart"))
+            await self._jobs.call(lambda service: service.delete_objects([name]))
+        return bucket
 
     async def load(self, part: LoadPart) -> LoadedPart:
         """Append a part's rows to its group's staging table, by one load job.

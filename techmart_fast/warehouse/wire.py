@@ -1,5 +1,6 @@
 """Between the official client's objects and the sink's values: schemas, jobs, errors."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -71,10 +72,25 @@ def job_state(job: Any, *, existed: bool = False) -> JobState:
 
 def from_api(error: api.GoogleAPICallError, doing: str) -> WarehouseError:
     """The project's error for one that the service answered."""
-    details = error.errors[0] if error.errors else {}
+    message = _REQUEST.sub("", str(error.message or ""))
+    details: object = error.errors[0] if error.errors else {}
+    if not details and (found := _answer_in(message)):
+        message, details = found
     reason = str(details.get("reason", "")) if isinstance(details, Mapping) else ""
     if not reason:
         code = int(error.code or 0)
         reason = _REASONS.get(code, "backendError" if code >= 500 else "invalid")
-    message = _REQUEST.sub("", str(error.message or ""))
     return service_error(reason=reason, message=message, doing=doing)
+
+
+def _answer_in(text: str) -> tuple[str, object] | None:
+    """Message and first error of the service's answer, where the client quotes it as it came.
+
+    The client for Cloud Storage does so with uploads.
+    """
+    try:
+        answer, _ = json.JSONDecoder().raw_decode(text)
+        error = answer["error"]
+        return str(error["message"]), error["errors"][0]
+    except (ValueError, TypeError, LookupError):
+        return None

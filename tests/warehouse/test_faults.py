@@ -89,6 +89,15 @@ def test_a_refusal_says_what_to_do_and_whether_it_may_pass(
     assert "\n" not in str(error)
 
 
+def test_an_answer_that_the_client_quotes_is_understood() -> None:
+    reason = "storage.objects.create access is denied for the account"
+    quoted = json.dumps({"error": {"message": reason, "errors": [{"reason": "forbidden"}]}})
+    error = from_api(api.Forbidden(f"POST https://storage/x: {quoted}: ('Request failed',)"), "put")
+    assert reason in str(error)
+    assert "roles/storage.objectUser on the staging bucket" in error.hint
+    assert "{" not in str(error)
+
+
 def test_a_long_message_is_cut_and_only_its_first_line_is_told() -> None:
     error = service_error(reason="invalid", message="a" * 900 + "\nsecret", doing="run x")
     assert len(str(error)) < 400
