@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -18,7 +19,7 @@ from techmart_fast.errors import ExitCode
 from techmart_fast.local import LocalHome, LocalOptions, start, status, stop
 from techmart_fast.results import RunStatus
 from techmart_fast.settings import Settings
-from techmart_fast.warehouse import jobs
+from techmart_fast.warehouse import STAND_IN_PROJECT, jobs
 from tests.shops import Shop, State, sources_in
 
 Fault = dict[str, object]
@@ -156,6 +157,36 @@ async def test_a_run_ends_in_time_and_the_next_one_completes_it(
     ask()
     await shop.load(generated)
     await as_without_trouble(shop, make_shop, generated, untroubled)
+
+
+async def test_a_stopped_run_cancels_its_jobs(
+    make_shop: MakeShop, ask: Ask, generated: Path, shop_home: LocalHome
+) -> None:
+    shop, stop_run = make_shop(), asyncio.Event()
+    ask({**MERGE_JOB, "delay_seconds": 60})
+    running = asyncio.ensure_future(shop.run(sources_in(generated), stop=stop_run))
+    standin = status(shop_home).standin
+    assert standin is not None
+    address = f"{standin.url}/bigquery/v2/projects/{STAND_IN_PROJECT}/jobs"
+
+    def merges() -> dict[str, dict[str, Any]]:
+        listed = requests.get(address, params={"projection": "full"}, timeout=10).json()["jobs"]
+        of_merge = (one for one in listed if "_merge_transactions_" in one["id"])
+        return {one["id"]: one for one in of_merge}
+
+    known = set(await asyncio.to_thread(merges))
+    while not (new := set(await asyncio.to_thread(merges)) - known):
+        await asyncio.sleep(0.05)
+        assert not running.done()
+    stop_run.set()
+    result = await running
+    assert (result.status, result.exit_code) == (RunStatus.STOPPED, ExitCode.INTERRUPTED)
+    (job,) = new
+    ended = (await asyncio.to_thread(merges))[job]
+    assert ended["status"]["errorResult"]["reason"] == "stopped"
+    await shop.load(generated)
+    sums = await shop.rows("SELECT count(*), sum(amount_usd) FROM transactions")
+    assert await shop.warehouse_sums() == tuple(sums[0].values())
 
 
 async def test_a_warehouse_that_dies_is_told_and_made_up_for(
