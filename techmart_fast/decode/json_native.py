@@ -13,14 +13,17 @@ from techmart_fast.decode.rows import Rows
 # An object can be nested beyond the limit only if it has as many brackets, each of them twice.
 _SHALLOW_BYTES = 2 * MAX_DEPTH
 _BLOCK_MARGIN_BYTES = 64
+_LONG_EXPONENT = r"[0-9.][eE]-[0-9]{5}"
+# The upper half of each of eight bytes, and what it is in digits (and in : ; < = > ?).
+_HIGH_HALVES, _DIGIT_HALVES = np.uint64(0xF0F0F0F0F0F0F0F0), np.uint64(0x3030303030303030)
 
 
 class NativeJson:
     """Parses runs of pieces; says None whenever the exact path might see anything else.
 
     Arrow's reader and the exact path agree but for what is looked after here: Arrow takes NaN
-    and infinities in fields that it ignores, has no limit of nesting, passes NUL on, and does
-    not mind two objects in one piece.
+    and infinities in fields that it ignores, has no limit of nesting, passes NUL on, does not mind
+    two objects in one piece, and breaks on very long numbers.
     """
 
     def __init__(self, pieces: Pieces, plan: JsonPlan, unknown: tuple[str, ...]) -> None:
@@ -35,7 +38,9 @@ class NativeJson:
 
     def parse(self, first: int, last: int) -> Rows | None:
         """The records of the pieces `[first, last)`, if all of them are clean."""
-        if not self._pieces.sound[first:last].all() or self._may_mislead(first, last):
+        if not self._pieces.sound[first:last].all():
+            return None
+        if self._may_overflow(first, last) or self._may_mislead(first, last):
             return None
         return self._read(self._text(first, last), np.arange(first, last))
 
@@ -69,6 +74,23 @@ class NativeJson:
             return pa.py_buffer(self._pieces.objects(first, last))
         start, stop = self._pieces.span(first, last)
         return pa.py_buffer(self._pieces.data).slice(start, stop - start)
+
+    def _may_overflow(self, first: int, last: int) -> bool:
+        """Whether there may be a number that breaks Arrow's decimals instead of being refused.
+
+        Seen with pyarrow 26: of 30 and more digits it keeps the value modulo 2^128, and an
+        exponent of -9999999 ends the process.
+        """
+        data, (start, stop) = self._pieces.data, self._pieces.span(first, last)
+        if data.find(b"e-", start, stop) >= 0 or data.find(b"E-", start, stop) >= 0:
+            text = pa.array([memoryview(data)[start:stop]], pa.binary())
+            if pc.match_substring_regex(text, _LONG_EXPONENT)[0].as_py():
+                return True
+        # Eight bytes at a time: a run of 23 digits holds two such words of digits alone.
+        words = np.frombuffer(data, dtype=np.uint64, count=len(data) // 8)
+        words = words[start // 8 : -(-stop // 8)]
+        digits = (words & _HIGH_HALVES) == _DIGIT_HALVES
+        return bool((digits[1:] & digits[:-1]).any())
 
     def _may_mislead(self, first: int, last: int) -> bool:
         """Whether there may be something that Arrow's reader takes and the exact path does not."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from techmart_fast.reasons import REASONS
 from techmart_fast.records import (
@@ -18,6 +19,8 @@ from techmart_fast.records import (
 )
 
 Places = npt.NDArray[np.int64]
+
+_PLAIN_NUMBER = r"\A[+-]?[0-9]{1,19}(?:\.[0-9]{1,9})?\z"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,10 +112,15 @@ def join(feed: Feed, parts: Sequence[Rows], first_byte: int) -> pa.RecordBatch:
 def _of_one_type(arrays: list[pa.Array]) -> list[pa.Array]:
     if all(array.type == arrays[0].type for array in arrays):
         return arrays
-    try:
+    # Other texts than these break Arrow's cast: it keeps long ones modulo 2^128.
+    if all(_is_plain(array) for array in arrays if pa.types.is_string(array.type)):
         return [array.cast(DECODED_NUMBER) for array in arrays]
-    except pa.ArrowInvalid:
-        return [array.cast(pa.string()) for array in arrays]
+    return [array.cast(pa.string()) for array in arrays]
+
+
+def _is_plain(texts: pa.Array) -> bool:
+    plain = pc.match_substring_regex(texts, _PLAIN_NUMBER)
+    return pc.all(plain, skip_nulls=True).as_py() is not False
 
 
 def _no_rows(feed: Feed) -> Rows:
