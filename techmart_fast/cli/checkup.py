@@ -11,9 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from rich.markup import escape
-
-from techmart_fast.cli.console import show, size, styled, table
+from techmart_fast.cli.console import plain, show, size, styled, table
 from techmart_fast.cli.invocation import Invocation
 from techmart_fast.cli.output import to_json_lines, write_out
 from techmart_fast.cli.runner import run_async
@@ -99,9 +97,9 @@ def print_checkup(invocation: Invocation, *, contract: Path | None, as_json: boo
     made = table("", "", "")
     made.show_header = False
     for check in checkup.checks:
-        made.add_row(styled(check.verdict), check.name, escape(check.finding))
+        made.add_row(styled(check.verdict), check.name, plain(check.finding))
         if check.todo:
-            made.add_row("", "", f"[yellow]→ {escape(check.todo)}[/]")
+            made.add_row("", "", f"[yellow]→ {plain(check.todo)}[/]")
     show(made)
     return checkup.exit_code
 

@@ -8,11 +8,12 @@ from decimal import Decimal
 from shutil import get_terminal_size
 
 from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from techmart_fast.cli.invocation import use_color
-from techmart_fast.cli.output import write_out
+from techmart_fast.cli.output import printable, write_out
 
 STATUS_STYLE = {
     "PASS": "green",
@@ -81,6 +82,11 @@ def table(*headers: str, right: Sequence[str] = (), title: str | None = None) ->
             overflow="fold",
         )
     return made
+
+
+def plain(text: str) -> str:
+    """A text of a feed or a file's name, to be printed as it is: no markup, no escape sequence."""
+    return escape(printable(text))
 
 
 def command(line: str, *, indent: int = 2) -> Text:

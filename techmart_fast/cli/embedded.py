@@ -6,11 +6,10 @@ import signal
 from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.text import Text
 
 from techmart_fast import local
-from techmart_fast.cli.console import command, show
+from techmart_fast.cli.console import command, plain, show
 from techmart_fast.cli.output import to_json, write_out
 from techmart_fast.cli.runner import run_async
 from techmart_fast.errors import ConfigError, ExitCode
@@ -58,7 +57,7 @@ def print_stop(settings: Settings, *, as_json: bool) -> int:
 
 
 def _stopped(before: LocalStatus, after: LocalStatus) -> str:
-    place = escape(str(after.home))
+    place = plain(str(after.home))
     if not before.postgres and not before.standin:
         return f"Nothing was running in {place}."
     if not after.postgres and not after.standin:
@@ -140,7 +139,7 @@ def for_people(status: LocalStatus) -> Iterator[RenderableType]:
     """What runs and how to connect, as parts to print below each other."""
     postgres, standin = status.postgres, status.standin
     if postgres is None and standin is None:
-        yield f"Nothing runs in {escape(str(status.home))}. Commands start what they need."
+        yield f"Nothing runs in {plain(str(status.home))}. Commands start what they need."
         return
     if postgres is not None:
         yield f"[green]●[/] PostgreSQL {postgres.version}, process {postgres.pid}"

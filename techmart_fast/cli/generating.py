@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from techmart_fast.cli.console import command, number, show, table
+from techmart_fast.cli.console import command, number, plain, show, table
 from techmart_fast.cli.framework import PROGRAM
 from techmart_fast.cli.invocation import use_color
 from techmart_fast.cli.output import to_json, write_out
@@ -82,7 +81,7 @@ def _show(spec: ShopSpec, truth: Truth) -> None:
     )
     written = sum(len(names) for names in truth.files.values())
     show(
-        f"Written to {escape(str(spec.out))}: {written} files and {escape(spec.prefix)}truth.json",
+        f"Written to {plain(str(spec.out))}: {written} files and {plain(spec.prefix)}truth.json",
         Text(),
         made,
         Text(),

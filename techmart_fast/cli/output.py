@@ -47,10 +47,18 @@ def write_out(text: str) -> None:
         forget(sys.stdout)
 
 
+def printable(text: str) -> str:
+    """The text with escapes for whatever could command a terminal; new lines stay."""
+    return "".join(
+        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
 def write_err(text: str) -> None:
     """Write `text` and a line end to standard error; nobody listening is no reason to fail."""
     with suppress(OSError):
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(printable(text) + "\n")
         sys.stderr.flush()
 
 

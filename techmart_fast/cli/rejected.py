@@ -2,16 +2,14 @@
 
 import base64
 from collections.abc import Iterator
-from dataclasses import asdict
-from uuid import UUID
+from dataclasses import asdict, replace
 
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.text import Text
 
-from techmart_fast.cli.console import instant, number, show, table
+from techmart_fast.cli.console import instant, number, plain, show, table
 from techmart_fast.cli.embedded import never_used
-from techmart_fast.cli.output import to_json, to_json_lines, write_out
+from techmart_fast.cli.output import printable, to_json, to_json_lines, write_out
 from techmart_fast.cli.runner import run_async
 from techmart_fast.errors import ConfigError, ExitCode
 from techmart_fast.pipeline.sinks import open_sinks
@@ -29,7 +27,7 @@ def print_list(
     feed: str | None,
     reason: str | None,
     source: str | None,
-    run_id: UUID | None,
+    run: str | None,
     resolved: bool,
     limit: int,
     as_json: bool,
@@ -37,7 +35,7 @@ def print_list(
     """Print rejected records; returns the exit code.
 
     Raises:
-        ConfigError: there is no such reason.
+        ConfigError: there is no such reason or run, or several runs whose ids begin so.
         TechmartError: PostgreSQL can't be reached.
     """
     if reason is not None and reason not in REASONS:
@@ -48,11 +46,10 @@ def print_list(
         feed=Feed(feed) if feed else None,
         code=reason,
         source=source,
-        run_id=run_id,
         include_resolved=resolved,
     )
     # One more than is shown tells whether there are more.
-    rows = run_async(lambda: _list(settings, filters, limit if as_json else limit + 1))
+    rows = run_async(lambda: _list(settings, filters, run, limit if as_json else limit + 1))
     if as_json:
         write_out(to_json_lines([as_object(row) for row in rows]))
     else:
@@ -80,11 +77,21 @@ def print_record(settings: Settings, *, number: int, as_json: bool) -> int:
     return ExitCode.DONE
 
 
-async def _list(settings: Settings, filters: QuarantineFilter, limit: int) -> list[QuarantineRow]:
+async def _list(
+    settings: Settings, filters: QuarantineFilter, run: str | None, limit: int
+) -> list[QuarantineRow]:
     if never_used(settings):
         return []
     async with open_sinks(settings, warehouse=False) as sinks:
         await sinks.postgres.migrate()
+        if run is not None:
+            named = await sinks.postgres.runs_named(run)
+            if len(named) != 1:
+                many = "There are several runs" if named else "There is no run"
+                raise ConfigError(
+                    f"{many} whose id begins with '{run}'.", hint="See techmart-fast status."
+                )
+            filters = replace(filters, run_id=named[0])
         return await sinks.postgres.quarantine_list(filters, limit)
 
 
@@ -114,11 +121,7 @@ def raw_object(raw: bytes) -> dict[str, object]:
 
 def readable(raw: bytes) -> str:
     """The bytes on a terminal: nothing that could command it, wrong UTF-8 as escapes."""
-    text = raw[:_MOST_BYTES_SHOWN].decode(errors="backslashreplace")
-    return "".join(
-        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
-        for char in text
-    )
+    return printable(raw[:_MOST_BYTES_SHOWN].decode(errors="backslashreplace"))
 
 
 def _for_people(rows: list[QuarantineRow], limit: int) -> Iterator[RenderableType]:
@@ -132,7 +135,7 @@ def _for_people(rows: list[QuarantineRow], limit: int) -> Iterator[RenderableTyp
             row.feed.value,
             row.code,
             row.field or "-",
-            escape(row.source_name),
+            plain(row.source_name),
             number(row.source_line),
         )
     yield made
@@ -148,11 +151,11 @@ def _one_for_people(row: QuarantineRow) -> Iterator[RenderableType]:
         ("number", str(row.quarantine_id)),
         ("feed", row.feed.value),
         ("reason", row.code),
-        ("meaning", escape(row.message)),
-        ("source", escape(row.source_name)),
+        ("meaning", plain(row.message)),
+        ("source", plain(row.source_name)),
         ("line", number(row.source_line)),
         ("byte offset", number(row.source_offset)),
-        ("key", escape(row.record_key or "-")),
+        ("key", plain(row.record_key or "-")),
         ("rejected", instant(row.rejected_at)),
         ("resolved", instant(row.resolved_at) if row.resolved_at else "no"),
         ("size", f"{number(len(row.raw))} bytes"),

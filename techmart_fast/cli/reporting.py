@@ -8,10 +8,9 @@ from typing import Literal
 
 import pyarrow as pa
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.text import Text
 
-from techmart_fast.cli.console import number, show, table
+from techmart_fast.cli.console import number, plain, show, table
 from techmart_fast.cli.output import to_csv, to_json_lines, write_out
 from techmart_fast.cli.runner import run_async
 from techmart_fast.errors import ConfigError, ExitCode
@@ -174,4 +173,4 @@ def _cell(value: object) -> str:
         return "-"
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
         return number(value)
-    return escape(str(value))
+    return plain(str(value))

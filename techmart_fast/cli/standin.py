@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.text import Text
 
 from techmart_fast import local
-from techmart_fast.cli.console import show
+from techmart_fast.cli.console import plain, show
 from techmart_fast.cli.output import to_json, write_out
 from techmart_fast.cli.runner import Runner
 from techmart_fast.errors import ConfigError, ExitCode
@@ -58,7 +57,7 @@ async def _serve_stand_in(
 
 def _how_to_use(url: str, dataset: str) -> Iterator[RenderableType]:
     yield f"[green]●[/] Stand-in for BigQuery (not BigQuery itself): [bold]{url}[/]"
-    yield f"    project {STAND_IN_PROJECT}, dataset {escape(dataset)}, no credentials"
+    yield f"    project {STAND_IN_PROJECT}, dataset {plain(dataset)}, no credentials"
     yield Text("from google.cloud import bigquery", style="cyan")
     yield Text("from google.auth.credentials import AnonymousCredentials", style="cyan")
     client = f'bigquery.Client("{STAND_IN_PROJECT}", AnonymousCredentials(), '

@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.padding import Padding
 from rich.text import Text
 
-from techmart_fast.cli.console import command, number, seconds, size, styled, table
+from techmart_fast.cli.console import command, number, plain, seconds, size, styled, table
 from techmart_fast.cli.framework import PROGRAM
 from techmart_fast.errors import ExitCode
 from techmart_fast.quality import DIMENSIONS, QualityScore, QualityStatus
@@ -45,7 +44,7 @@ def summary(result: RunResult, *, home_flag: str = "") -> Iterator[RenderableTyp
     if notes := list(_notes(result)):
         yield _section("Notes", Group(*notes))
     yield Text()
-    yield f"{_mark(result)} {escape(verdict_line(result))}"
+    yield f"{_mark(result)} {plain(verdict_line(result))}"
 
 
 def verdict_line(result: RunResult) -> str:
@@ -198,17 +197,17 @@ def _destinations(result: RunResult, home_flag: str) -> Iterator[RenderableType]
         look = destination.look
         if home_flag and look.startswith(PROGRAM):
             look = f"{look} {home_flag}"
-        yield f"  {destination.name}: {escape(destination.place)}"
+        yield f"  {destination.name}: {plain(destination.place)}"
         yield command(look, indent=4)
 
 
 def _notes(result: RunResult) -> Iterator[str]:
     for note in result.notes:
-        yield escape(note)
+        yield plain(note)
     for feed, names in result.unknown_fields.items():
         if names:
             listed = ", ".join(sorted(names))
-            yield f"{feed.value}: fields that the contract does not know: {escape(listed)}"
+            yield f"{feed.value}: fields that the contract does not know: {plain(listed)}"
     if result.published:
         merged = ", ".join(f"{table} {number(rows)}" for table, rows in result.published.items())
         yield f"Written to the warehouse: {merged}"

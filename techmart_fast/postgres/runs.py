@@ -81,6 +81,14 @@ async def recent(session: Session, limit: int) -> list[RunRow]:
     return [_run_row(row) for row in rows]
 
 
+async def named(session: Session, beginning: str) -> list[UUID]:
+    """Runs whose id begins so; two stand for several."""
+    rows = await session.fetch(
+        statement("runs", "named"), beginning.lower(), doing="looking for a run"
+    )
+    return [row["run_id"] for row in rows]
+
+
 async def untold(session: Session, limit: int) -> list[UntoldRun]:
     """Runs that ended and that the warehouse does not know of, oldest first."""
     rows = await session.fetch(statement("runs", "untold"), limit, doing=_TELLING)

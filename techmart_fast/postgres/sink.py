@@ -272,6 +272,11 @@ class PostgresSink:
         async with self._connections.control() as session:
             return await runs.recent(session, limit)
 
+    async def runs_named(self, beginning: str) -> list[UUID]:
+        """Runs whose id begins so; two stand for several."""
+        async with self._connections.control() as session:
+            return await runs.named(session, beginning)
+
     async def quarantine_list(
         self, filters: QuarantineFilter, limit: int = 100
     ) -> list[QuarantineRow]:

@@ -170,7 +170,7 @@ def test_a_trace_that_cannot_be_written_is_no_second_failure(
         (("dev", "generate", "--out", "x", "--defects", "many"), "--defects"),
         (("run", "--block-bytes", "much"), "--block-bytes"),
         (("quarantine", "show", "x"), "NUMBER"),
-        (("quarantine", "list", "--run", "x"), "--run"),
+        (("report", "users", "--csv", "--json"), "together"),
     ],
 )
 def test_wrong_usage_is_one_line_that_names_the_place_and_the_help(

@@ -93,6 +93,10 @@ class FakeSink:
     async def runs(self, limit: int) -> list[RunRow]:
         return self.run_rows[:limit]
 
+    async def runs_named(self, beginning: str) -> list[UUID]:
+        ids = [run.run_id for run in self.run_rows]
+        return [run_id for run_id in ids if str(run_id).startswith(beginning.lower())][:2]
+
     async def quarantine_list(self, filters: QuarantineFilter, limit: int) -> list[QuarantineRow]:
         self.filters.append(filters)
         return [replace(row, raw=b"") for row in self.rows[:limit]]
@@ -224,6 +228,27 @@ def test_the_filters_of_the_command_reach_the_sink(sink: FakeSink, capsys: Capsy
             include_resolved=True,
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("runs", "words"), [([], "There is no run"), ([RUN, RUN], "There are several runs")]
+)
+def test_the_beginning_of_a_runs_id_must_name_one(
+    runs: list[RunRow], words: str, sink: FakeSink, capsys: Capsys
+) -> None:
+    assert call(capsys, "quarantine", "list", "--run", "12345678").code == 0
+    assert sink.filters[-1].run_id == RUN.run_id
+    sink.run_rows = runs
+    called = call(capsys, "quarantine", "list", "--run", "12345678")
+    assert called.code == 2
+    assert words in called.err
+
+
+def test_names_from_a_feed_do_not_command_the_terminal(sink: FakeSink, capsys: Capsys) -> None:
+    sink.rows = [replace(ROW, source_name="a\x1b]0;title\x07\x1b[31m.csv")]
+    called = call(capsys, "quarantine", "list")
+    assert "a\\x1b]0;title\\x07\\x1b[31m.csv" in called.out
+    assert "\x1b" not in called.out
 
 
 def test_one_record_is_shown_with_its_place_and_harmless_bytes(

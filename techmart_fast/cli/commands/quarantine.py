@@ -1,7 +1,5 @@
 """`quarantine`: look at rejected records."""
 
-from uuid import UUID
-
 import click
 
 from techmart_fast.cli.framework import Group
@@ -29,7 +27,7 @@ def quarantine() -> None:
 @click.option("--feed", type=click.Choice(FEEDS), help="Of this feed only.")
 @click.option("--reason", metavar="CODE", help="With this reason code only.")
 @click.option("--source", metavar="NAME", help="From the file of this name (as given to run).")
-@click.option("--run", "run_id", type=click.UUID, metavar="ID", help="Rejected by this run only.")
+@click.option("--run", metavar="ID", help="By this run only; the beginning of its id will do.")
 @click.option(
     "--resolved", is_flag=True, help="Also those whose record was loaded later, corrected."
 )
@@ -49,7 +47,7 @@ def list_records(
     feed: str | None,
     reason: str | None,
     source: str | None,
-    run_id: UUID | None,
+    run: str | None,
     resolved: bool,
     limit: int,
     as_json: bool,
@@ -65,7 +63,7 @@ def list_records(
         feed=feed,
         reason=reason,
         source=source,
-        run_id=run_id,
+        run=run,
         resolved=resolved,
         limit=limit,
         as_json=as_json,

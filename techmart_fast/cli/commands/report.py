@@ -27,9 +27,9 @@ def report() -> None:
 
 def _form_options(function: F) -> F:
     for option in (
-        click.option("--csv", "form", flag_value="csv", help="Print CSV, with all columns."),
+        click.option("--csv", "as_csv", is_flag=True, help="Print CSV, with all columns."),
         click.option(
-            "--json", "form", flag_value="json", help="Print a JSON array of objects, all columns."
+            "--json", "as_json", is_flag=True, help="Print a JSON array of objects, all columns."
         ),
         click.option(
             "--limit",
@@ -54,7 +54,10 @@ def _print(invocation: Invocation, kind: str, **choice: Any) -> int:
     for bound in ("since", "until"):
         moment: datetime | None = choice.get(bound)
         choice[bound] = moment.date() if moment else None
-    choice["form"] = choice["form"] or "table"
+    as_csv, as_json = choice.pop("as_csv"), choice.pop("as_json")
+    if as_csv and as_json:
+        raise click.UsageError("--csv and --json can't be used together.")
+    choice["form"] = "csv" if as_csv else "json" if as_json else "table"
     return print_report(ReportRequest(kind=kind, **choice), invocation.settings())
 
 

@@ -92,6 +92,10 @@ FROM techmart_loader.checkpoints
 WHERE feed = $1 AND fingerprint = $2 AND contract_version = $3
 ORDER BY lanes, lane
 
+-- name: named
+-- Runs whose id begins so, two at most. $1 beginning, in lower case.
+SELECT run_id FROM techmart_loader.runs WHERE starts_with(run_id::text, $1) LIMIT 2
+
 -- name: recent
 -- The newest runs. $1 limit.
 SELECT run_id, status, started_at, ended_at, seconds, contract_name, contract_version,
