@@ -76,6 +76,12 @@ class LocalError(TechmartError):
     """An embedded part (server or stand-in) can't be started, reached or stopped."""
 
 
+class WrongHomeError(LocalError):
+    """TECHMART_HOME names a folder that can't be used."""
+
+    exit_code = ExitCode.USAGE
+
+
 class SpoolError(TechmartError):
     """A spool file can't be written durably, or is not what was written."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from techmart_fast.errors import LocalError
+from techmart_fast.errors import LocalError, WrongHomeError
 
 _PRIVATE = 0o700
 
@@ -91,7 +91,7 @@ class LocalHome:
     def _make_private(self) -> None:
         found = self.path.stat()
         if found.st_uid != os.geteuid():
-            raise LocalError(
+            raise WrongHomeError(
                 f"The folder {self.path} (TECHMART_HOME) belongs to another user.",
                 hint="Name a folder of your own.",
             )
@@ -101,7 +101,7 @@ class LocalHome:
         if not names or self.control_lock.name in names:
             self.path.chmod(_PRIVATE)
         elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise LocalError(
+            raise WrongHomeError(
                 f"Other users may write to the folder {self.path} (TECHMART_HOME).",
                 hint=f"Name another folder, or close this one: chmod 700 {self.path}",
             )
@@ -113,13 +113,15 @@ def clear_errors(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        kind: type[LocalError] = WrongHomeError
         match error.errno:
-            case errno.ENOSPC | errno.EDQUOT:
-                hint = "Free some space, or name a folder on another disk with TECHMART_HOME."
             case errno.EACCES | errno.EPERM | errno.EROFS:
                 hint = "Name a folder that you may write to with TECHMART_HOME."
-            case errno.ENOTDIR | errno.EEXIST:
+            case errno.ENOTDIR | errno.EEXIST | errno.ENOENT:
                 hint = "Something in the path is not a folder; name another one with TECHMART_HOME."
+            case errno.ENOSPC | errno.EDQUOT:
+                kind = LocalError
+                hint = "Free some space, or name a folder on another disk with TECHMART_HOME."
             case _:
-                hint = ""
-        raise LocalError(f"{what}: {error.strerror}.", hint=hint) from error
+                kind, hint = LocalError, ""
+        raise kind(f"{what}: {error.strerror}.", hint=hint) from error

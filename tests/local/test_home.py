@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from techmart_fast.errors import LocalError
+from techmart_fast.errors import ExitCode, LocalError, WrongHomeError
 from techmart_fast.local import LocalHome
 from techmart_fast.local.home import clear_errors
 
@@ -67,7 +67,7 @@ def test_a_folder_with_other_things_in_it_keeps_its_mode(tmp_path: Path) -> None
 def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, before: int) -> None:
     (tmp_path / "note").touch()
     tmp_path.chmod(before)
-    with pytest.raises(LocalError, match="chmod 700"):
+    with pytest.raises(WrongHomeError, match="chmod 700"):
         LocalHome(tmp_path).create()
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["note"]
 
@@ -77,14 +77,14 @@ def test_a_folder_of_another_user_is_refused(
 ) -> None:
     owner = tmp_path.stat().st_uid
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
-    with pytest.raises(LocalError, match="another user"):
+    with pytest.raises(WrongHomeError, match="another user"):
         LocalHome(tmp_path).create()
 
 
 def test_a_file_in_the_way_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "home"):
-        with pytest.raises(LocalError, match="not a folder"):
+        with pytest.raises(WrongHomeError, match="not a folder"):
             LocalHome(path).create()
 
 
@@ -104,3 +104,13 @@ def test_a_home_may_be_removed_and_made_again(tmp_path: Path) -> None:
     shutil.rmtree(home.path)
     home.create()
     assert mode(home.path) == 0o700
+
+
+def test_a_wrong_home_is_a_mistake_of_the_settings_and_a_full_disk_is_not(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WrongHomeError) as wrong:
+        LocalHome(tmp_path / "file").create()
+    assert wrong.value.exit_code is ExitCode.USAGE
+    with pytest.raises(LocalError) as full, clear_errors("Can't do this"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert full.value.exit_code is ExitCode.FAILED
