@@ -54,6 +54,10 @@ class MissingExtraError(ConfigError):
     """An optional part of the installation is needed and absent."""
 
 
+class OutputError(TechmartError):
+    """What a command has to say can't be written."""
+
+
 class SourceError(TechmartError):
     """A source can't be found, opened or read."""
 

@@ -15,6 +15,8 @@ from uuid import UUID
 
 import orjson
 
+from techmart_fast.errors import OutputError
+
 
 def to_json(value: object, *, indent: bool = False) -> str:
     """JSON text. Decimals are numbers with exactly their digits; days and times are ISO 8601."""
@@ -39,12 +41,22 @@ def to_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
 
 
 def write_out(text: str) -> None:
-    """Write `text` and a line end to standard output."""
+    """Write `text` and a line end to standard output.
+
+    Raises:
+        OutputError: it can't be written, for example as the disk is full.
+    """
     try:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
         forget(sys.stdout)
+    except OSError as error:
+        forget(sys.stdout)
+        raise OutputError(
+            f"Can't write to standard output: {error.strerror}.",
+            hint="What the command did is done; only its output is missing.",
+        ) from None
 
 
 def printable(text: str) -> str:

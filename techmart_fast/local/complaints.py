@@ -17,6 +17,8 @@ def complaint(output: bytes) -> str:
     """
     lines = output.decode(errors="replace").strip().splitlines()
     found = [match for line in lines if (match := _TELLING.search(line))]
+    # What follows from a full disk is said later, and says less.
+    found = [match for match in found if "No space left" in match[0]] or found
     telling = next(part for part in found[-1].groups() if part) if found else ""
     return (telling or (lines[-1] if lines else "")).strip().rstrip(".")
 

@@ -118,8 +118,9 @@ class Usage:
         """Let the parts go; stop them now if nobody uses them, and tell whether that was so."""
         with ExitStack() as held:
             held.enter_context(self._control(Deadline(self._wait_seconds)))
-            users = held.enter_context(FileLock(self._home.users_lock))
-            self._home.pinned.unlink(missing_ok=True)
+            with self._explained():
+                users = held.enter_context(FileLock(self._home.users_lock))
+                self._home.pinned.unlink(missing_ok=True)
             unused = users.try_take()
             if unused:
                 self._halt_all()

@@ -177,6 +177,21 @@ def test_a_dry_run_prints_a_plan_and_loads_nothing(shop: Path, tmp_path: Path) -
     assert json.loads(spawn("status", "--json", home=home).stdout)["runs"] == []
 
 
+def test_output_that_can_not_be_written_is_told_in_one_line(home: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "techmart_fast", "status", "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(home),
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: Can't write to standard output: No space left on device.")
+    assert done.stderr.count("\n") == 1
+
+
 def started(*arguments: str, home: Path) -> subprocess.Popen[str]:
     """The command as a process that a test listens to while it works."""
     return subprocess.Popen(

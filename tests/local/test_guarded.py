@@ -236,6 +236,7 @@ def test_a_process_is_named_by_its_number_and_its_beginning() -> None:
         (b"", ""),
         (b"it just ended\n", "it just ended"),
         (b"a ... 2026-01-01 00:00:00.1 UTC [7] FATAL:  no room\nshut down\n", "no room"),
+        (b"FATAL:  No space left on device\nPANIC:  cannot abort\n", "No space left on device"),
         (b"initdb: error: no folder\ninitdb: removing it\n", "no folder"),
         (b"Traceback:\nValueError: no such port\n", "ValueError: no such port"),
     ],
