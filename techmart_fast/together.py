@@ -49,7 +49,7 @@ async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
 async def to_its_end(
     work: "asyncio.Future[_Result]", *, on_cancel: Callable[[], object] | None = None
 ) -> _Result:
-    """Wait for work in a thread, and see it end even when cancelled: its state is not shared.
+    """Wait for work, and see it end even when cancelled: a thread's state, a COMMIT's answer.
 
     `on_cancel` may ask it to end sooner.
     """

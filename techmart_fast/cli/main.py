@@ -16,6 +16,7 @@ from techmart_fast.cli.commands.status import status
 from techmart_fast.cli.failures import report_failure
 from techmart_fast.cli.framework import COMPLETION_VARIABLE, PROGRAM, Facts, Group
 from techmart_fast.cli.invocation import Invocation
+from techmart_fast.cli.streams import fill_closed_streams
 from techmart_fast.errors import ExitCode
 from techmart_fast.version import VERSION
 
@@ -65,6 +66,7 @@ for command in (run, report, status, quarantine, doctor, local, dev):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line (`sys.argv` without `args`) and return the exit code."""
+    fill_closed_streams()
     arguments = list(sys.argv[1:] if args is None else args)
     invocation = Invocation()
     try:

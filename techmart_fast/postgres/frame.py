@@ -14,6 +14,7 @@ from techmart_fast.postgres.session import Session
 from techmart_fast.postgres.statements import statement
 from techmart_fast.postgres.tables import Table
 from techmart_fast.records import BatchIdentity, FeedCounts, SpooledFile
+from techmart_fast.together import to_its_end
 
 BATCH_DOING = "committing a batch"
 
@@ -198,12 +199,7 @@ class Frame:
     async def _commit(self, batch_id: UUID) -> None:
         # Shielded: a cancelled run waits for the answer (its deadline holds), so that it can say
         # what is committed.
-        answer = asyncio.ensure_future(self._commit_or_look_up(batch_id))
-        try:
-            await asyncio.shield(answer)
-        except asyncio.CancelledError:
-            await asyncio.wait([answer])
-            raise
+        await to_its_end(asyncio.ensure_future(self._commit_or_look_up(batch_id)))
 
     async def _commit_or_look_up(self, batch_id: UUID) -> None:
         try:

@@ -104,7 +104,7 @@ def test_a_home_that_cannot_be_used_fails(
 ) -> None:
     (tmp_path / "file").write_text("")
     code, found, _ = verdicts(capsys, "--home", str(tmp_path / "file" / "home"))
-    assert (code, found["home"]) == (1, "fail")
+    assert (code, found["home"]) == (2, "fail")
 
 
 def test_an_absent_extra_fails_with_the_command_that_installs_it(

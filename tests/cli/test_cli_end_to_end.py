@@ -192,6 +192,20 @@ def test_output_that_can_not_be_written_is_told_in_one_line(home: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_end_no_command(closed: str, home: Path) -> None:
+    line = f'"{sys.executable}" -m techmart_fast status --json {closed}'
+    done = subprocess.run(
+        ["/bin/sh", "-c", line],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=environment(home),
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def started(*arguments: str, home: Path) -> subprocess.Popen[str]:
     """The command as a process that a test listens to while it works."""
     return subprocess.Popen(
