@@ -308,6 +308,21 @@ async def test_what_a_run_cost_is_told_and_stored(shop: Shop) -> None:
     assert list(stored.values()) == [result.cost.jobs, result.cost.bytes_billed, result.cost.usd]
 
 
+async def test_a_cancelled_run_is_cancelled_and_written_down(shop: Shop, generated: Path) -> None:
+    running = asyncio.create_task(shop.run(sources_in(generated)))
+    while not running.done():
+        await asyncio.sleep(0.02)
+        found = await shop.rows("SELECT to_regclass('public.transactions') AS there")
+        if found[0]["there"] and (await shop.rows("SELECT 1 FROM transactions LIMIT 1")):
+            break
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(running, timeout=0.01)
+    assert running.cancelled()
+    (row,) = await shop.rows("SELECT status, error FROM techmart_loader.runs")
+    assert row == {"status": "stopped", "error": "Cancelled."}
+    assert (await shop.load(generated)).status is RunStatus.COMPLETED
+
+
 async def test_a_run_that_is_stopped_at_once_loads_nothing(shop: Shop, generated: Path) -> None:
     stop = asyncio.Event()
     stop.set()

@@ -203,6 +203,7 @@ async def test_a_warehouse_that_dies_is_told_and_made_up_for(
             groups = await shop.rows("SELECT 1 FROM techmart_loader.load_groups WHERE attempt > 0")
             if len(groups) >= 3:
                 os.kill(standin.pid, signal.SIGKILL)
+                break
     failed = await running
     assert failed.exit_code is ExitCode.SINKS_DIFFER
     assert "does not answer" in str(failed.error)

@@ -122,6 +122,7 @@ async def _run_into(
     )
     async with MemoryWatch(sinks.local) as memory:
         status, error, exit_code = RunStatus.COMPLETED, None, ExitCode.DONE
+        cancelled = False
         try:
             async with asyncio.TaskGroup() as tasks:
                 watch = tasks.create_task(_watch(request.stop), name="watch for a stop")
@@ -136,13 +137,15 @@ async def _run_into(
             first = sinks.cause(_first(group))
             status, error, exit_code = RunStatus.FAILED, str(first), first.exit_code
         except* asyncio.CancelledError:
-            journal.memory, journal.cost = memory.peaks(), sinks.cost
-            cancelled = journal.result(RunStatus.STOPPED, error="Cancelled.")
-            await asyncio.shield(write_down(sinks, lease, journal, cancelled))
-            raise
+            status, error = RunStatus.STOPPED, "Cancelled."
+            cancelled = True
         journal.memory, journal.cost = memory.peaks(), sinks.cost
     result = journal.result(status, error=error, exit_code=exit_code)
-    return await asyncio.shield(write_down(sinks, lease, journal, result))
+    written = await asyncio.shield(write_down(sinks, lease, journal, result))
+    if cancelled:
+        # As itself: raised in an `except*` it would be a group, which nobody takes for it.
+        raise asyncio.CancelledError
+    return written
 
 
 async def _watch(stop: asyncio.Event | None) -> None:
