@@ -40,8 +40,13 @@ class DataSources:
         """From a mapping of feed names to a path, or a list of paths.
 
         Raises:
-            ConfigError: a name is not that of a feed.
+            ConfigError: it is no mapping, or a name is not that of a feed.
         """
+        if not isinstance(sources, Mapping):
+            raise ConfigError(
+                "The data sources are no mapping.",
+                hint='Give one of feeds to files, like {"users": "users.csv"}.',
+            )
         if unknown := sorted(sources.keys() - set(Feed)):
             raise ConfigError(
                 f"There is no feed '{unknown[0]}'.", hint=f"The feeds are {', '.join(Feed)}."

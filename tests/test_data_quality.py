@@ -9,6 +9,7 @@ import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -237,6 +238,13 @@ def test_a_feed_that_does_not_exist_is_a_failed_report() -> None:
     assert report["status"] == "failed"
     assert report["error"] is not None
     assert "no feed 'orders'" in report["error"]
+
+
+@pytest.mark.parametrize("given", [["users.csv"], "users.csv"])
+def test_sources_that_are_no_mapping_are_a_failed_report(given: Any) -> None:
+    report = ECommerceAnalyticsPipeline().run_pipeline(given)
+    assert report["status"] == "failed"
+    assert "no mapping" in str(report["error"])
 
 
 @pytest.fixture(autouse=True)
