@@ -6,11 +6,13 @@ A reader that leaves early (`… | head`) changes neither what the command did n
 import csv
 import io
 import os
+import select
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
+from typing import TextIO
 from uuid import UUID
 
 import orjson
@@ -47,8 +49,7 @@ def write_out(text: str) -> None:
         OutputError: it can't be written, for example as the disk is full.
     """
     try:
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
+        _write_whole(sys.stdout, text + "\n")
     except BrokenPipeError:
         forget(sys.stdout)
     except OSError as error:
@@ -57,6 +58,27 @@ def write_out(text: str) -> None:
             f"Can't write to standard output: {error.strerror}.",
             hint="What the command did is done; only its output is missing.",
         ) from None
+
+
+def _write_whole(stream: TextIO, text: str) -> None:
+    """Write all of the text, however slowly it is read.
+
+    Python's own streams do not go on after a short write when they are unbuffered, nor wait where a
+    pipe does not block: a slow reader would get the beginning only, and no error.
+    """
+    try:
+        descriptor = stream.fileno()
+    except (OSError, ValueError):  # a stream in memory
+        stream.write(text)
+        stream.flush()
+        return
+    stream.flush()
+    left = memoryview(text.encode(stream.encoding, stream.errors or "strict"))
+    while left:
+        try:
+            left = left[os.write(descriptor, left) :]
+        except BlockingIOError:
+            select.select([], [descriptor], [])
 
 
 def printable(text: str) -> str:

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import threading
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from uuid import UUID
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from techmart_fast.cli.console import instant, number, render, seconds, size, table
-from techmart_fast.cli.output import to_csv, to_json, to_json_lines
+from techmart_fast.cli.output import to_csv, to_json, to_json_lines, write_out
 from techmart_fast.cli.rejected import raw_object, readable
 
 DECIMALS = st.decimals(allow_nan=False, allow_infinity=False, places=2)
@@ -129,3 +131,25 @@ def test_without_a_terminal_tables_are_plain_lines_of_any_length() -> None:
 def test_colours_are_there_only_when_asked_for() -> None:
     assert "\x1b[" in render(["[green]ok[/]"], terminal=True, color=True)
     assert render(["[green]ok[/]"], terminal=True, color=False) == "ok"
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_slow_reader_gets_everything(blocking: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    os.set_blocking(write, blocking)
+    text = "x" * 1_000_000
+    got: list[bytes] = []
+
+    def slowly() -> None:
+        with os.fdopen(read, "rb") as pipe:
+            while piece := pipe.read(50_000):
+                got.append(piece)
+
+    reader = threading.Thread(target=slowly)
+    # Unbuffered, as PYTHONUNBUFFERED makes it.
+    with io.TextIOWrapper(io.FileIO(write, "w"), write_through=True) as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        reader.start()
+        write_out(text)
+    reader.join(timeout=30)
+    assert b"".join(got).decode() == text + "\n"
