@@ -8,7 +8,12 @@ from threading import Event
 
 from techmart_fast.contract import Contract
 from techmart_fast.records import Feed, SourceFile
-from techmart_fast.sources import STANDARD_INPUT, copied_standard_input, discover
+from techmart_fast.sources import (
+    STANDARD_INPUT,
+    copied_standard_input,
+    discover,
+    remove_abandoned_copies,
+)
 from techmart_fast.together import to_its_end
 
 FoundFiles = Mapping[Feed, Sequence[SourceFile]]
@@ -34,6 +39,7 @@ async def found(
             raise _AbandonedError
 
     def find() -> FoundFiles:
+        remove_abandoned_copies(spool)
         copy = None
         if any(STANDARD_INPUT in specs for specs in sources.values()):
             copy = kept.enter_context(copied_standard_input(spool, heartbeat=heartbeat))

@@ -1,7 +1,17 @@
 """Where bytes come from: finding input files, telling what they are, reading them decompressed."""
 
 from techmart_fast.sources.discover import discover
-from techmart_fast.sources.standard_input import STANDARD_INPUT, copied_standard_input
+from techmart_fast.sources.standard_input import (
+    STANDARD_INPUT,
+    copied_standard_input,
+    remove_abandoned_copies,
+)
 from techmart_fast.sources.stream import open_stream
 
-__all__ = ["STANDARD_INPUT", "copied_standard_input", "discover", "open_stream"]
+__all__ = [
+    "STANDARD_INPUT",
+    "copied_standard_input",
+    "discover",
+    "open_stream",
+    "remove_abandoned_copies",
+]

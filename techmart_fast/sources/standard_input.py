@@ -59,18 +59,30 @@ def copied_standard_input(
             path.unlink(missing_ok=True)
 
 
+def remove_abandoned_copies(folder: Path) -> None:
+    """Remove copies in `folder` whose processes were killed; what can't be removed stays."""
+    with suppress(OSError), _alone_in(folder):
+        _remove_orphans(folder)
+
+
 def _create(path: Path) -> io.FileIO:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        # Under the folder's lock nobody sees a new copy before it is locked.
-        fcntl.flock(folder, fcntl.LOCK_EX)
+    # Under the folder's lock nobody sees a new copy before it is locked.
+    with _alone_in(path.parent):
         _remove_orphans(path.parent)
         copy = io.FileIO(path, "xb", opener=_private)
         fcntl.flock(copy, fcntl.LOCK_EX)
-    finally:
-        os.close(folder)
     return copy
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _remove_orphans(folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from techmart_fast.errors import SourceNotFoundError, SpoolError
-from techmart_fast.sources import copied_standard_input
+from techmart_fast.sources import copied_standard_input, remove_abandoned_copies
 
 DATA = b'{"transaction_id":"t-1"}\n' * 100_000
 
@@ -82,6 +82,14 @@ def test_only_the_copies_of_dead_processes_are_removed(tmp_path: Path) -> None:
         assert not orphan.exists()
         with copied_standard_input(tmp_path, heartbeat=beat, stream=io.BytesIO(b"2")) as second:
             assert (first.read_bytes(), second.read_bytes()) == (b"1", b"2")
+
+
+def test_a_command_that_reads_no_standard_input_removes_orphans_too(tmp_path: Path) -> None:
+    (tmp_path / "stdin-0123").write_bytes(DATA)
+    with copied_standard_input(tmp_path, heartbeat=beat, stream=io.BytesIO(b"1")) as living:
+        remove_abandoned_copies(tmp_path)
+        assert list(tmp_path.iterdir()) == [living]
+    remove_abandoned_copies(tmp_path / "absent")
 
 
 def test_what_can_not_be_copied_is_told_and_leaves_nothing(
