@@ -6,6 +6,7 @@ a shop that had no trouble.
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -157,6 +158,38 @@ async def test_a_run_ends_in_time_and_the_next_one_completes_it(
     ask()
     await shop.load(generated)
     await as_without_trouble(shop, make_shop, generated, untroubled)
+
+
+@pytest.fixture(scope="module")
+def of_many_batches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("many")
+    generate(ShopSpec(out=folder, transactions=1500, users=20, products=10, days=3, seed=5))
+    return folder
+
+
+@pytest.mark.parametrize("failing", [("1_1", "2_0"), ("1_2", "2_1"), ("1_1", "2_1")])
+async def test_loads_that_are_made_again_may_fail_too(
+    failing: tuple[str, str], make_shop: MakeShop, ask: Ask, of_many_batches: Path
+) -> None:
+    made = make_shop(block_bytes=64 * 1024)
+    # A load job for each batch: several parts in one load group.
+    asked = made.settings.bigquery.model_copy(update={"load_job_bytes": 1})
+    shop = Shop(
+        settings=Settings(
+            pipeline=made.settings.pipeline, postgres=made.settings.postgres, bigquery=asked
+        )
+    )
+    load = "^techmart_load_transactions_.*_"
+    ask(*({"job": f"{load}{end}$", "reason": "invalid"} for end in failing))
+    await shop.load(of_many_batches)
+    stored = await shop.rows(
+        "SELECT job_id FROM techmart_loader.load_groups WHERE table_name = 'transactions'"
+    )
+    attempts = [re.findall(r"_(\d+)_\d+$", str(row["job_id"])) for row in stored]
+    assert len(attempts) > 3
+    assert all(attempt == ["3"] for attempt in attempts)
+    [sums] = await shop.rows("SELECT count(*), sum(amount_usd) FROM transactions")
+    assert await shop.warehouse_sums() == tuple(sums.values())
 
 
 async def test_a_stopped_run_cancels_its_jobs(

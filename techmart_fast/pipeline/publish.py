@@ -112,10 +112,11 @@ class Publisher:
                     bytes=0,
                 )
             )
-        for members in self._parts.values():
-            for _, stored in members:
-                await self._postgres.mark_published(self._lease, stored.group_id)
-                await asyncio.to_thread(_remove_spooled, stored.entries)
+        published = [stored for members in self._parts.values() for _, stored in members]
+        if published:
+            await self._postgres.mark_published(self._lease, [one.group_id for one in published])
+            for one in published:
+                await asyncio.to_thread(_remove_spooled, one.entries)
         await self._warehouse.discard(groups)
         self._parts.clear()
         return refreshed if groups else None
@@ -171,48 +172,54 @@ class Publisher:
         await self._load(part, stored)
 
     async def _load(self, part: LoadPart, stored: StoredGroup) -> None:
-        members = self._parts.setdefault(_key(part), [])
-        members.append((part, stored))
-        try:
-            with self._meter.lap("warehouse load", rows=part.rows, size_bytes=part.size_bytes):
-                await self._warehouse.load(part)
-        except WarehouseError as error:
-            if error.reason != _JOB_FAILED or self._is_hopeless(_key(part)):
-                raise
-            await self._load_again(_key(part))
+        self._parts.setdefault(_key(part), []).append((part, stored))
+        await self._load_parts([part])
+
+    async def _load_parts(self, parts: Sequence[LoadPart]) -> None:
+        """Load parts of one group; when a job failed for good, its whole group once more."""
+        waiting = list(parts)
+        while waiting:
+            part = waiting.pop(0)
+            try:
+                with self._meter.lap("warehouse load", rows=part.rows, size_bytes=part.size_bytes):
+                    await self._warehouse.load(part)
+            except WarehouseError as error:
+                if error.reason != _JOB_FAILED or self._is_hopeless(_key(part)):
+                    raise
+                waiting = await self._next_attempt(_key(part))
 
     async def _merge_all(self) -> None:
         """Merge groups of different tables at the same time, those of one table in turn."""
-        by_table: dict[LoadTable, list[_Key]] = {}
-        for key in self._parts:
-            by_table.setdefault(key[1], []).append(key)
+        await together({f"merge into {table}": self._merge_table(table) for table in LoadTable})
 
-        async def in_turn(keys: Sequence[_Key]) -> None:
-            for key in keys:
-                await self._merge(key)
-
-        await together({f"merge into {table}": in_turn(keys) for table, keys in by_table.items()})
-
-    async def _merge(self, key: _Key) -> None:
-        group = self._group(self._parts[key])
-        try:
-            with self._meter.lap("warehouse merge", rows=group.rows):
-                merged = await self._warehouse.merge(group)
-        except WarehouseError as error:
-            if error.reason != _STAGING_INCOMPLETE or self._is_hopeless(key):
-                raise
-            await self._merge(await self._load_again(key))
-            return
-        self.published[group.table] = self.published.get(group.table, 0) + merged.written
+    async def _merge_table(self, table: LoadTable) -> None:
+        merged: set[_Key] = set()
+        while waiting := [key for key in self._parts if key[1] is table and key not in merged]:
+            key = waiting[0]
+            group = self._group(self._parts[key])
+            try:
+                with self._meter.lap("warehouse merge", rows=group.rows):
+                    written = (await self._warehouse.merge(group)).written
+            except WarehouseError as error:
+                if error.reason != _STAGING_INCOMPLETE or self._is_hopeless(key):
+                    raise
+                again = await self._next_attempt(key)
+                # Parts that join a merged group make it one that is not merged.
+                merged.discard(_key(again[0]))
+                await self._load_parts(again)
+                continue
+            merged.add(key)
+            self.published[table] = self.published.get(table, 0) + written
 
     def _is_hopeless(self, key: _Key) -> bool:
         """Whether this run has tried often enough; what earlier runs tried does not count."""
         return self._again[key[:2]] >= _MOST_REPEATS
 
-    async def _load_again(self, key: _Key) -> _Key:
-        """Load all parts of a group under its next attempt: a failed job's id can't be used again.
+    async def _next_attempt(self, key: _Key) -> list[LoadPart]:
+        """Give all parts of a group their next attempt: a failed job's id can't be used again.
 
-        The attempt is stored for every part before any of its jobs is submitted.
+        The attempt is stored for every part before any of its jobs is submitted. A run that died
+        in between left parts of one group under two attempts; here they come together again.
         """
         self._again[key[:2]] += 1
         again = [
@@ -223,12 +230,24 @@ class Publisher:
             await self._postgres.store_attempt(
                 self._lease, stored.group_id, attempt=part.attempt, job_id=part.job_id
             )
-        for part, stored in again:
-            await self._load(part, stored)
-        return _key(again[0][0])
+        self._parts.setdefault(_key(again[0][0]), []).extend(again)
+        return [part for part, _ in again]
 
     def _group(self, members: Sequence[tuple[LoadPart, StoredGroup]]) -> LoadGroup:
-        touched = {day for _, stored in members for entry in stored.entries for day in entry.dates}
+        """The group of these parts, with the dates of *all* open parts of its table.
+
+        A row may have moved on in another open group, which may be merged already (by a run that
+        died before it could say so): its own dates alone would not find the row where it is now.
+        """
+        table = members[0][0].table
+        touched = {
+            day
+            for key, open_members in self._parts.items()
+            if key[1] is table
+            for _, stored in open_members
+            for entry in stored.entries
+            for day in entry.dates
+        }
         return LoadGroup(parts=tuple(part for part, _ in members), other_dates=frozenset(touched))
 
 

@@ -90,11 +90,16 @@ async def store_attempt(
             raise SinkError(f"Attempt {attempt} of load group {group_id} can't be stored.")
 
 
-async def mark_published(session: Session, lease: Lease, group_id: UUID) -> None:
-    """The group and its entries are done; doing it again changes nothing."""
+async def mark_published(session: Session, lease: Lease, group_ids: Collection[UUID]) -> None:
+    """The groups and their entries are done, all at once; doing it again changes nothing.
+
+    At once, because a group that was left open would be merged again without the dates of those
+    that are done, and not find rows that moved on in them.
+    """
     async with _leased(session, lease):
-        await session.execute(statement("outbox", "publish_entries"), group_id, doing=_DOING)
-        await session.execute(statement("outbox", "publish_group"), group_id, doing=_DOING)
+        chosen = list(group_ids)
+        await session.execute(statement("outbox", "publish_entries"), chosen, doing=_DOING)
+        await session.execute(statement("outbox", "publish_groups"), chosen, doing=_DOING)
 
 
 @asynccontextmanager

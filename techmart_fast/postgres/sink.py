@@ -261,10 +261,10 @@ class PostgresSink:
         async with self._connections.control() as session:
             await outbox.store_attempt(session, lease, group_id, attempt=attempt, job_id=job_id)
 
-    async def mark_published(self, lease: Lease, group_id: UUID) -> None:
+    async def mark_published(self, lease: Lease, group_ids: Collection[UUID]) -> None:
         """The group's rows are in the warehouse's tables: its entries are done."""
         async with self._connections.control() as session:
-            await outbox.mark_published(session, lease, group_id)
+            await outbox.mark_published(session, lease, group_ids)
 
     # --- reports ------------------------------------------------------------------------------
     async def runs(self, limit: int = 20) -> list[RunRow]:

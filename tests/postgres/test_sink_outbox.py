@@ -51,7 +51,7 @@ async def test_a_published_group_is_done_and_stays_so(
     await sink.store_attempt(lease, group.group_id, attempt=1, job_id="job")
     assert (await sink.status()).outbox_pending_rows == 4
     for _ in range(2):
-        await sink.mark_published(lease, group.group_id)
+        await sink.mark_published(lease, [group.group_id])
     assert await sink.open_groups() == []
     status = await sink.status()
     assert (status.outbox_pending, status.outbox_pending_rows) == (1, 1)
@@ -78,7 +78,7 @@ async def test_files_are_owed_until_they_are_published(
     waiting = await sink.owed_files(lease, [lease.run_id, uuid4()])
     assert waiting.runs == {lease.run_id}
     assert waiting.paths == {entry.path for entry in entries}
-    await sink.mark_published(lease, group.group_id)
+    await sink.mark_published(lease, [group.group_id])
     left = await sink.owed_files(lease, [])
     assert (left.runs, left.paths) == (frozenset(), {entries[2].path})
     with pytest.raises(LeaseHeldError):

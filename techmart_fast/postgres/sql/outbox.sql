@@ -53,11 +53,11 @@ SET attempt = $2, job_id = $3
 WHERE group_id = $1 AND published_at IS NULL AND attempt < $2
 
 -- name: publish_entries
--- $1 group_id.
+-- $1 group_ids.
 UPDATE techmart_loader.outbox SET published_at = now()
-WHERE group_id = $1 AND published_at IS NULL
+WHERE group_id = ANY ($1::uuid[]) AND published_at IS NULL
 
--- name: publish_group
--- $1 group_id.
+-- name: publish_groups
+-- $1 group_ids.
 UPDATE techmart_loader.load_groups SET published_at = now()
-WHERE group_id = $1 AND published_at IS NULL
+WHERE group_id = ANY ($1::uuid[]) AND published_at IS NULL
