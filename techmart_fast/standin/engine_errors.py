@@ -4,7 +4,9 @@ import logging
 
 import duckdb
 
-from techmart_fast.standin.failure import ServiceError
+from techmart_fast.standin.bignumeric import BEYOND
+from techmart_fast.standin.bqtypes import DUCKDB_NAME, Kind
+from techmart_fast.standin.failure import ServiceError, not_implemented
 
 log = logging.getLogger(__name__)
 
@@ -16,6 +18,7 @@ _INVALID = (
     duckdb.ConstraintException,
 )
 
+_BIGNUMERIC = f" {DUCKDB_NAME[Kind.BIGNUMERIC]}"
 _UNTRANSLATED = (
     duckdb.BinderException,
     duckdb.CatalogException,
@@ -34,6 +37,8 @@ def of_duckdb(error: duckdb.Error, *, cancelled: bool) -> ServiceError:
         return ServiceError("resourcesExceeded", f"Resources exceeded during execution: {text}")
     if "more than once" in text and "MERGE" in text:
         text = "UPDATE/MERGE must match at most one source row for each target row"
+    if isinstance(error, _INVALID) and (BEYOND in str(error) or _BIGNUMERIC in text):
+        return not_implemented(BEYOND)
     if isinstance(error, _INVALID):
         return ServiceError("invalidQuery", text, location="query")
     if isinstance(error, duckdb.TransactionException):

@@ -6,6 +6,8 @@ from math import isfinite
 import duckdb
 from duckdb.func import FunctionNullHandling
 
+from techmart_fast.standin.bignumeric import held_text
+
 _WIDE = Context(prec=120, rounding=ROUND_HALF_UP)
 _STEP = Decimal("0.000000001")
 _LIMIT = Decimal(10) ** 29
@@ -104,5 +106,6 @@ def register_exact(engine: duckdb.DuckDBPyConnection) -> None:
         _NUMERIC,
         null_handling=FunctionNullHandling.SPECIAL,
     )
+    engine.create_function("held_text", held_text, ["VARCHAR"], "VARCHAR")
     for function in (exact_round, exact_trunc):
         engine.create_function(function.__name__, function, ["DOUBLE", "BIGINT"], "DOUBLE")

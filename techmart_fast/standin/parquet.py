@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from techmart_fast.standin.bignumeric import WHOLE_DIGITS
 from techmart_fast.standin.bqtypes import Field, Kind, quoted
 from techmart_fast.standin.failure import ServiceError, not_implemented
 from techmart_fast.standin.resources import Table
@@ -122,6 +123,9 @@ def is_within(given: Field, column: Field) -> bool:
     if column.kind is Kind.STRUCT:
         inner = {one.name.lower(): one for one in given.fields}
         return all(is_within(inner[one.name.lower()], one) for one in column.fields)
+    if column.kind is Kind.BIGNUMERIC and "precision" in given.details:
+        digits = int(given.details["precision"]) - int(given.details.get("scale", "0"))
+        return digits <= WHOLE_DIGITS
     if not column.limits:
         return True
     if "precision" not in given.details:

@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from techmart_fast.standin.bqtypes import NUMBERS, BqType, Kind
 from techmart_fast.standin.failure import not_implemented
-from techmart_fast.standin.sql.coercion import can_become, check_text, rebuilt
+from techmart_fast.standin.sql.coercion import can_become, check_text, rebuilt, refuse_binary
 from techmart_fast.standin.sql.kinds import (
     FLOAT64,
     INT64,
@@ -50,7 +50,8 @@ def _cast(node: exp.Expr) -> exp.Expr:
         made = rebuilt(node.this, want, what="CAST")
         if made is not None:
             return made
-    safe = isinstance(node, exp.TryCast)
+    # Every NUMERIC is a BIGNUMERIC: only the stand-in can fail there, and null would be wrong.
+    safe = isinstance(node, exp.TryCast) and (have.kind, want.kind) != _WIDENED
     if node.args["to"].expressions and want.kind in NUMBERS:
         raise not_implemented(f"a cast to a parameterized type: {shown(node)}")
     value = _converted(node.this, have, want)
@@ -78,6 +79,11 @@ def _converted(value: exp.Expr, have: BqType, want: BqType) -> exp.Expr | None:
         return cast(call("round", value), want)
     if (have, want) == (FLOAT64, NUMERIC):
         return _numeric_of_float(value)
+    literal = literal_of(value)
+    if have == FLOAT64 and literal is not None and want.kind is Kind.BIGNUMERIC:
+        check_text(literal.name, want)
+        return cast(text(literal.name), want)
+    refuse_binary(have, want)
     return None
 
 
@@ -101,7 +107,9 @@ def _numeric_of_float(value: exp.Expr) -> exp.Expr:
 
 
 _NUMERIC_LIMIT = Decimal(10) ** 29
+_WIDENED = (Kind.NUMERIC, Kind.BIGNUMERIC)
 _CHECKED = {
+    Kind.BIGNUMERIC: "held_text",
     Kind.BOOL: "bq_bool_text",
     Kind.BYTES: "encode",
     Kind.DATE: "bq_date_text",

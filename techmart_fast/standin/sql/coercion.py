@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping
 
 from sqlglot import exp
 
+from techmart_fast.standin.bignumeric import held_text
 from techmart_fast.standin.bqtypes import NUMBERS, BqType, Kind
-from techmart_fast.standin.failure import ServiceError, invalid_query
+from techmart_fast.standin.failure import ServiceError, invalid_query, not_implemented
 from techmart_fast.standin.sql.kinds import (
+    BIGNUMERIC,
     FLOAT64,
     INT64,
     NULL,
@@ -134,19 +136,32 @@ def coerced(node: exp.Expr, want: BqType, *, what: str) -> exp.Expr:
     if have == want:
         return node
     written = literal_of(node)
+    if written is not None:
+        check_text(written.name, want)
     if written is not None and not written.is_string and want.kind in NUMBERS:
         return cast(text(written.name), want)
-    if written is not None and written.is_string:
-        check_text(written.name, want)
+    refuse_binary(have, want)
     return rebuilt(node, want, what=what) or cast(node, want)
+
+
+def refuse_binary(have: BqType, want: BqType) -> None:
+    """Refuse a computed float as BIGNUMERIC: its binary value has more digits than are held.
+
+    Raises:
+        ServiceError: `notImplemented`.
+    """
+    if (have, want) == (FLOAT64, BIGNUMERIC):
+        raise not_implemented("FLOAT64 as BIGNUMERIC")
 
 
 def check_text(written: str, want: BqType) -> None:
     """Refuse a literal text that can't become a value of a type.
 
     Raises:
-        ServiceError: `invalidQuery`.
+        ServiceError: `invalidQuery`; `notImplemented` for a BIGNUMERIC with too many digits.
     """
+    if want == BIGNUMERIC:
+        held_text(written)
     form = _FORMS.get(want.kind)
     if form is not None and not form.fullmatch(written):
         raise invalid_query(f"Could not cast literal {written[:80]!r} to type {want}")

@@ -12,6 +12,7 @@ from typing import cast
 
 from sqlglot import exp
 
+from techmart_fast.standin.bignumeric import held_text
 from techmart_fast.standin.bqtypes import BqType, Kind
 from techmart_fast.standin.failure import ServiceError, invalid_query, not_implemented
 from techmart_fast.standin.sql.kinds import to_sqlglot
@@ -104,4 +105,4 @@ def _value(kind: BqType, body: Body) -> Value:
             return base64.b64decode(str(value), validate=True)
         except binascii.Error:
             raise ServiceError("invalid", "A BYTES parameter is not base64.") from None
-    return str(value)
+    return held_text(str(value)) if kind.kind is Kind.BIGNUMERIC else str(value)
