@@ -6,7 +6,7 @@ import duckdb
 
 from techmart_fast.standin.bignumeric import BEYOND
 from techmart_fast.standin.bqtypes import DUCKDB_NAME, Kind
-from techmart_fast.standin.failure import ServiceError, not_implemented
+from techmart_fast.standin.failure import ServiceError, invalid_query, not_implemented
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +37,9 @@ def of_duckdb(error: duckdb.Error, *, cancelled: bool) -> ServiceError:
         return ServiceError("resourcesExceeded", f"Resources exceeded during execution: {text}")
     if "more than once" in text and "MERGE" in text:
         text = "UPDATE/MERGE must match at most one source row for each target row"
-    if isinstance(error, _INVALID) and (BEYOND in str(error) or _BIGNUMERIC in text):
-        return not_implemented(BEYOND)
     if isinstance(error, _INVALID):
-        return ServiceError("invalidQuery", text, location="query")
+        is_beyond = BEYOND in str(error) or _BIGNUMERIC in text
+        return not_implemented(BEYOND) if is_beyond else invalid_query(text)
     if isinstance(error, duckdb.TransactionException):
         return ServiceError(
             "invalidQuery", f"Transaction is aborted due to concurrent update: {text}"

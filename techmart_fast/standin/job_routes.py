@@ -3,6 +3,7 @@
 https://cloud.google.com/bigquery/docs/reference/rest/v2/jobs
 """
 
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ ANSWER_SECONDS = 0.2
 RESULT_SECONDS = 10.0
 """The service's default of `timeoutMs`."""
 LONGEST_SECONDS = 200.0
+_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
 
 
 def new_job(service: Service, project: str, body: Body) -> Job:
@@ -53,9 +55,12 @@ def new_job(service: Service, project: str, body: Body) -> Job:
         raise not_implemented(f"{kinds[0]} jobs")
     reference = body.get("jobReference")
     reference = reference if isinstance(reference, Mapping) else {}
+    job_id = str(reference.get("jobId") or f"job_{uuid.uuid4().hex}")
+    if not _JOB_ID.fullmatch(job_id):
+        raise ServiceError("invalid", f"Invalid job ID: {job_id[:80]}")
     return Job(
         project=project,
-        job_id=str(reference.get("jobId") or f"job_{uuid.uuid4().hex}"),
+        job_id=job_id,
         location=str(reference.get("location") or _location(service, project, configuration)),
         configuration={**configuration, "jobType": kinds[0].upper()},
         created_ms=now_ms(),
@@ -143,17 +148,38 @@ async def start(service: Service, job: Job, prepare: Callable[[], Plan]) -> web.
 
 @routes.get(_PROJECT + "/jobs")
 async def list_all(request: web.Request) -> web.Response:
-    """The newest jobs."""
-    limit = whole_number(request, "maxResults") or 50
-    states = {one.upper() for one in request.query.getall("stateFilter", [])}
-    found = await request.app[SERVICE].jobs.recent(limit)
-    listed = []
-    for job in found:
-        if states and job.state not in states:
-            continue
-        body = job.resource()
-        listed.append(body | {"state": job.state, "errorResult": job.error})
-    return answer({"kind": "bigquery#jobList", "jobs": listed})
+    """The newest jobs of a project, page by page."""
+    jobs, query = request.app[SERVICE].jobs, request.query
+    if query.get("parentJobId"):
+        parent = await jobs.find(query["parentJobId"])
+        if _is_script(parent):
+            raise not_implemented("the child jobs of scripts")
+        return answer({"kind": "bigquery#jobList", "jobs": []})
+    states = {one.upper() for one in query.getall("stateFilter", [])}
+    earliest = whole_number(request, "minCreationTime") or 0
+    latest = whole_number(request, "maxCreationTime")
+    found = [
+        job
+        for job in await jobs.all_jobs()
+        if job.project == request.match_info["project"]
+        and (not states or job.state in states)
+        and earliest <= job.created_ms
+        and (latest is None or job.created_ms <= latest)
+    ]
+    first = first_row(token=query.get("pageToken"), start_index=None, total=len(found))
+    end = first + (whole_number(request, "maxResults") or 50)
+    listed = [
+        job.resource() | {"state": job.state, "errorResult": job.error} for job in found[first:end]
+    ]
+    body: dict[str, object] = {"kind": "bigquery#jobList", "jobs": listed}
+    if end < len(found):
+        body["nextPageToken"] = str(end)
+    return answer(body)
+
+
+def _is_script(job: Job) -> bool:
+    statistics = job.outcome.statistics.get("query")
+    return isinstance(statistics, Mapping) and statistics.get("statementType") == "SCRIPT"
 
 
 @routes.get(_PROJECT + "/jobs/{job}")

@@ -272,6 +272,9 @@ def plan_load(
     for key, value in settings.items():
         if key not in _KNOWN and value not in (None, False, "", [], {}):
             raise not_implemented(f"the load option {key}")
+    for option in settings.get("schemaUpdateOptions") or ():
+        if option != "ALLOW_FIELD_ADDITION":
+            raise not_implemented(f"the schema update option {option}")
     if settings.get("writeDisposition", "WRITE_APPEND") not in _DISPOSITIONS:
         raise ServiceError("invalid", "Invalid write disposition.")
     target, partition = split_decorator(

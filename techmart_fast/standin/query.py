@@ -70,7 +70,10 @@ class QueryPlan:
         for place, statement in enumerate(self.statements, start=1):
             if isinstance(statement, exp.Rollback) and not self.dry:
                 work.roll_back()
-            done.append(run_statement(statement.copy(), self._context(work)))
+            result = run_statement(statement.copy(), self._context(work))
+            if place < len(self.statements) and result.rows is not None:
+                result.rows.drain()
+            done.append(result)
             if isinstance(statement, (exp.Transaction, exp.Commit, exp.Rollback)):
                 explicit = isinstance(statement, exp.Transaction)
             if not explicit and place < len(self.statements) and not self.dry:
@@ -89,6 +92,7 @@ class QueryPlan:
             limit_bytes=self._limit_bytes(),
             dry=self.dry,
             destination=self.destination,
+            create_disposition=str(self.settings.get("createDisposition") or "CREATE_IF_NEEDED"),
             write_disposition=str(self.settings.get("writeDisposition") or "WRITE_EMPTY"),
         )
 

@@ -110,11 +110,15 @@ class JobRunner:
             raise not_found("Job", job_id)
         return job
 
-    async def recent(self, limit: int) -> list[Job]:
-        """The newest jobs, newest first."""
-        bodies = await self.in_thread(lambda: self._storage.newest_jobs(limit))
-        jobs = {job.job_id: job for job in map(restored, bodies)} | self._jobs
-        return sorted(jobs.values(), key=lambda job: job.created_ms, reverse=True)[:limit]
+    async def all_jobs(self) -> list[Job]:
+        """All jobs that are kept, newest first."""
+        bodies = await self.in_thread(self._storage.saved_jobs)
+        jobs = {job.job_id: job for job in map(restored, bodies)}
+        # A job at hand takes the place of its record, at the end where the newest are.
+        for name, job in self._jobs.items():
+            jobs.pop(name, None)
+            jobs[name] = job
+        return sorted(jobs.values(), key=lambda job: job.created_ms)[::-1]
 
     def cancel(self, job: Job) -> None:
         """Ask a job to end. It may still end well."""

@@ -173,12 +173,11 @@ class Storage:
             ).fetchone()
         return None if row is None else dict(orjson.loads(row[0]))
 
-    def newest_jobs(self, limit: int) -> list[Mapping[str, object]]:
-        """What is kept of the newest jobs."""
+    def saved_jobs(self) -> list[Mapping[str, object]]:
+        """What is kept of all jobs, in the order of their ends."""
         with self.cursor() as cursor:
             rows = cursor.execute(
-                f"SELECT body FROM {OWN}.resources WHERE kind = 'job' ORDER BY rowid DESC LIMIT ?",
-                [limit],
+                f"SELECT body FROM {OWN}.resources WHERE kind = 'job' ORDER BY rowid"
             ).fetchall()
         return [orjson.loads(body) for (body,) in rows]
 

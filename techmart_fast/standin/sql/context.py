@@ -33,6 +33,7 @@ class Context:
     limit_bytes: int | None = None
     dry: bool = False
     destination: TableRef | None = None
+    create_disposition: str = "CREATE_IF_NEEDED"
     write_disposition: str = "WRITE_EMPTY"
     processed: int = 0
     billed: int = 0
@@ -58,6 +59,11 @@ class Rows:
     names: tuple[str, ...]
     kinds: tuple[BqType, ...]
     reader: pa.RecordBatchReader | None = None
+
+    def drain(self) -> None:
+        """Compute rows that nobody reads: they may fail, and the engine waits for their end."""
+        for _ in self.reader or ():
+            pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

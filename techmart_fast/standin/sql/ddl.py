@@ -125,6 +125,8 @@ def store_result(context: Context, query: Analysed, ref: TableRef) -> Table:
     work.dataset(ref.parent)
     columns = _columns_of(work, query, context.parameters)
     found = work.find_table(checked_table_name(ref))
+    if found is None and context.create_disposition == "CREATE_NEVER":
+        raise not_found("Table", str(ref))
     if found is None or context.write_disposition == "WRITE_TRUNCATE":
         clauses = Clauses(
             partitioning=found.partitioning if found else None,

@@ -10,9 +10,7 @@ from google.cloud import bigquery
 from tests.standin.conformance.asking import refused
 from tests.standin.conftest import Shop
 
-TYPES = pytest.mark.page(
-    "https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types"
-)
+TYPES = pytest.mark.page("https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types")
 DECIMALS = pytest.mark.page(
     "https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#decimal_types"
 )
@@ -23,8 +21,7 @@ CASTS = pytest.mark.page(
     "https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_functions"
 )
 PARQUET = pytest.mark.page(
-    "https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-parquet"
-    "#parquet_conversions"
+    "https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-parquet#parquet_conversions"
 )
 MOST = "99999999999999999999999999999.999999999"
 
@@ -157,9 +154,7 @@ def test_a_wide_bignumeric_is_not_stored_rounded(shop: Shop, value: str) -> None
         (pa.decimal128(38, 9), "123456789012345678901"),
     ],
 )
-def test_a_wide_bignumeric_is_not_loaded_rounded(
-    shop: Shop, kind: pa.DataType, text: str
-) -> None:
+def test_a_wide_bignumeric_is_not_loaded_rounded(shop: Shop, kind: pa.DataType, text: str) -> None:
     shop.query("CREATE TABLE t (a BIGNUMERIC)")
     rows = pa.table({"a": pa.array([Decimal(text)], kind)})
     with refused("notImplemented", 501, match=r"BIGNUMERIC|DECIMAL"):

@@ -14,7 +14,7 @@ from tests.standin.serving import PROJECT
 UPLOADS = pytest.mark.page("https://cloud.google.com/bigquery/docs/reference/api-uploads")
 CHUNK = 256 * 1024
 # Digits that do not repeat: the file stays large.
-LARGE = pa.table({"n": pa.array([pow(7, i, 2**61 - 1) for i in range(900_000)], pa.int64())})
+LARGE = pa.table({"n": pa.array([pow(7, i, 2**31 - 1) for i in range(1_500_000)], pa.int64())})
 
 
 @UPLOADS
@@ -26,7 +26,7 @@ def test_a_small_file_is_sent_in_one_request(shop: Shop) -> None:
 def test_a_file_of_more_than_five_mebibytes_is_sent_resumably(shop: Shop) -> None:
     assert parquet(LARGE).getbuffer().nbytes > 5 << 20
     job = shop.load(LARGE, "t")
-    assert (job.output_rows, job.input_files) == (900_000, 1)
+    assert (job.output_rows, job.input_files) == (1_500_000, 1)
     assert shop.value("SELECT SUM(n) FROM t") == sum(LARGE["n"].to_pylist())
 
 
