@@ -533,6 +533,14 @@ CREATE INDEX IF NOT EXISTS outbox_open
     ON techmart_loader.outbox (entry_id) WHERE published_at IS NULL;
 COMMENT ON INDEX techmart_loader.outbox_open IS 'Serves the entries that are not published yet.';
 
-INSERT INTO techmart_loader.schema_migrations (version) VALUES (1), (2), (3) ON CONFLICT DO NOTHING;
+CREATE TABLE IF NOT EXISTS techmart_loader.identity (
+    is_the_only_row boolean PRIMARY KEY DEFAULT true CHECK (is_the_only_row),
+    database_id     uuid NOT NULL DEFAULT gen_random_uuid()
+);
+COMMENT ON TABLE techmart_loader.identity IS
+    'Whose rows a warehouse holds: its tables are labelled with the id of the database.';
+INSERT INTO techmart_loader.identity DEFAULT VALUES ON CONFLICT DO NOTHING;
+
+INSERT INTO techmart_loader.schema_migrations (version) VALUES (1), (2), (3), (4) ON CONFLICT DO NOTHING;
 
 COMMIT;

@@ -151,6 +151,12 @@ class WarehouseAccessError(WarehouseError):
     exit_code = ExitCode.USAGE
 
 
+class WrongWarehouseError(WarehouseError):
+    """The warehouse is not the one that this database's rows were published to."""
+
+    exit_code = ExitCode.SINKS_DIFFER
+
+
 class WarehouseBehindError(WarehouseError):
     """PostgreSQL is committed, the warehouse is not yet: the next run carries on."""
 

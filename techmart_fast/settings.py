@@ -4,13 +4,21 @@ The file is TOML with a section for each class here, from `[pipeline]` to `[loca
 `techmart.toml` in the working folder unless another one is named.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from techmart_fast.errors import ConfigError
@@ -19,8 +27,24 @@ from techmart_fast.mistakes import what_is_wrong
 MIB = 1 << 20
 DEFAULT_FILE = Path("techmart.toml")
 
+# https://cloud.google.com/resource-manager/docs/creating-managing-projects
+_PROJECT = r"^(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$"
+_ACCOUNT = r"^[^@\s]+@[A-Za-z0-9.-]+\.gserviceaccount\.com$"
+# https://cloud.google.com/storage/docs/buckets#naming
+_BUCKET = r"^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$"
+_ENDPOINT = r"^(?:https://[^\s/]+|http://(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?)(?:/\S*)?$"
+
+
+def _plain(value: object) -> object:
+    """Python reads `1_0` and the digits of every script as numbers; who writes them errs."""
+    if isinstance(value, str) and not re.fullmatch(r"\s*[+-]?[0-9]*\.?[0-9]+\s*", value, re.ASCII):
+        raise ValueError("must be a number such as 6.25")
+    return value
+
+
 PositiveInt = Annotated[int, Field(gt=0)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=7 * 86_400)]
+Money = Annotated[Decimal, Field(ge=0, le=1_000_000, allow_inf_nan=False), BeforeValidator(_plain)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -71,7 +95,7 @@ class BigQuerySettings(_Section):
 
     model_config = SettingsConfigDict(env_prefix="BIGQUERY_")
 
-    project_id: str | None = Field(
+    project_id: Annotated[str, Field(pattern=_PROJECT)] | None = Field(
         None, description="Google Cloud project; empty: the loopback stand-in."
     )
     dataset_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,1024}$")] = Field(
@@ -83,11 +107,13 @@ class BigQuerySettings(_Section):
         validation_alias=AliasChoices("credentials_file", "GOOGLE_APPLICATION_CREDENTIALS"),
         description="Service account key; empty: application default credentials.",
     )
-    impersonate_service_account: str | None = Field(
+    impersonate_service_account: Annotated[str, Field(pattern=_ACCOUNT)] | None = Field(
         None, description="Service account to act as, by its e-mail address."
     )
-    api_endpoint: str | None = Field(None, description="Other endpoint, for a private gateway.")
-    partition_expiration_days: PositiveInt | None = Field(
+    api_endpoint: Annotated[str, Field(pattern=_ENDPOINT)] | None = Field(
+        None, description="Other endpoint, for a private gateway; https, or http on this machine."
+    )
+    partition_expiration_days: Annotated[int, Field(gt=0, le=36_500)] | None = Field(
         None,
         description="Days after which BigQuery drops a day of the facts; the reports keep it. "
         "Empty: never.",
@@ -97,12 +123,12 @@ class BigQuerySettings(_Section):
     )
     job_timeout_seconds: Seconds = Field(1800.0, description="Deadline for one job.")
     request_timeout_seconds: Seconds = Field(60.0, description="Deadline for one HTTP request.")
-    staging_bucket: str | None = Field(
+    staging_bucket: Annotated[str, Field(pattern=_BUCKET)] | None = Field(
         None,
         description="Cloud Storage bucket that files go through, many in one load job; empty: "
         "they are uploaded to BigQuery itself.",
     )
-    price_per_tib: Annotated[Decimal, Field(ge=0)] = Field(
+    price_per_tib: Money = Field(
         Decimal("6.25"), description="US dollars for a TiB that queries read, on demand."
     )
     load_job_bytes: PositiveInt = Field(
@@ -110,6 +136,12 @@ class BigQuerySettings(_Section):
         description="Parquet bytes that one load job carries, about; twice as many after every "
         "300 jobs of a run, so that a table takes less than its 1,500 a day.",
     )
+
+    @model_validator(mode="after")
+    def _endpoint_has_project(self) -> Self:
+        if self.api_endpoint is not None and self.project_id is None:
+            raise ValueError("api_endpoint needs project_id: the stand-in has its own endpoint")
+        return self
 
 
 class PipelineSettings(_Section):

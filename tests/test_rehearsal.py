@@ -11,6 +11,7 @@ from techmart_fast import DataSources, plan
 from techmart_fast.dev import ShopSpec, generate
 from techmart_fast.errors import WarehouseError
 from techmart_fast.records import Feed
+from techmart_fast.settings import Settings
 from techmart_fast.warehouse import LoadTable
 from techmart_fast.warehouse.target import WarehouseTarget
 from tests.shops import Shop, sources_in
@@ -78,3 +79,31 @@ async def test_a_warehouse_that_does_not_answer_is_told(
     monkeypatch.setattr("techmart_fast.pipeline.sinks.WarehouseTarget", nowhere)
     with pytest.raises(WarehouseError, match="does not answer"):
         await plan(sources_in(generated), settings=shop.settings)
+
+
+async def test_what_changed_users_move_is_in_the_plan(
+    shop: Shop, generated: Path, tmp_path: Path
+) -> None:
+    await shop.load(generated)
+    changed = tmp_path / "changed.csv"
+    head, *lines = (generated / "users.csv").read_text().splitlines()
+    changed.write_text(
+        "\n".join([head, *(line.replace("standard", "vip") for line in lines)]) + "\n"
+    )
+    sources = DataSources(users=(str(changed),))
+    planned = await plan(sources, settings=shop.settings)
+    names = {one.name for one in planned.queries}
+    assert {"queries/changed_dates", "rollups/financial_reports"} <= names
+    result = await shop.run(sources)
+    assert result.cost is not None
+    assert planned.cost.bytes_billed >= result.cost.bytes_billed > 0
+
+
+async def test_a_dataset_in_another_place_is_no_empty_one(shop: Shop, generated: Path) -> None:
+    await shop.load(generated)
+    elsewhere = shop.settings.bigquery.model_copy(update={"location": "EU"})
+    settings = Settings(
+        pipeline=shop.settings.pipeline, postgres=shop.settings.postgres, bigquery=elsewhere
+    )
+    with pytest.raises(WarehouseError, match="is in US, not in EU"):
+        await plan(sources_in(generated), settings=settings)

@@ -1,5 +1,6 @@
 """Settings: flags over environment over file over defaults; frozen; secrets masked."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,42 @@ def test_a_mistake_in_the_file_is_explained(tmp_path: Path, text: str, complaint
 def test_a_named_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.toml"):
         load_settings(file=tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BIGQUERY_PARTITION_EXPIRATION_DAYS", "4000000"),
+        ("BIGQUERY_PRICE_PER_TIB", "1e30"),
+        ("BIGQUERY_PRICE_PER_TIB", "1_0"),
+        ("BIGQUERY_PRICE_PER_TIB", "\u0661"),
+        ("BIGQUERY_PRICE_PER_TIB", "NaN"),
+        ("BIGQUERY_REQUEST_TIMEOUT_SECONDS", "1e308"),
+        ("BIGQUERY_STAGING_BUCKET", "gs://bucket"),
+        ("BIGQUERY_PROJECT_ID", "My Project"),
+        ("BIGQUERY_IMPERSONATE_SERVICE_ACCOUNT", "someone"),
+        ("BIGQUERY_API_ENDPOINT", "http://gateway.example"),
+    ],
+)
+def test_a_value_out_of_bounds_is_told_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=name):
+        load_settings()
+
+
+def test_an_endpoint_without_a_project_would_be_ignored_and_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BIGQUERY_API_ENDPOINT", "https://gateway.example/bq")
+    with pytest.raises(ConfigError, match="needs project_id"):
+        load_settings()
+    monkeypatch.setenv("BIGQUERY_PROJECT_ID", "shop-project")
+    assert load_settings().bigquery.api_endpoint == "https://gateway.example/bq"
+
+
+@pytest.mark.parametrize("price", ["6.25", "0", ".5", " 7 "])
+def test_a_price_is_a_plain_decimal(monkeypatch: pytest.MonkeyPatch, price: str) -> None:
+    monkeypatch.setenv("BIGQUERY_PRICE_PER_TIB", price)
+    assert load_settings().bigquery.price_per_tib == Decimal(price)

@@ -5,7 +5,6 @@ and the next run carries on with the jobs that this one stored before it submitt
 """
 
 import asyncio
-import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -15,11 +14,12 @@ from pathlib import Path
 from techmart_fast.contract import Contract
 from techmart_fast.errors import WarehouseError
 from techmart_fast.pipeline.meter import Lap, Meter
-from techmart_fast.postgres import Lease, OutboxEntry, PostgresSink
-from techmart_fast.postgres import LoadGroup as StoredGroup
+from techmart_fast.postgres import Lease, OutboxEntry, OutboxGroup, PostgresSink
 from techmart_fast.records import SpooledFile
 from techmart_fast.together import together
 from techmart_fast.warehouse import (
+    JOB_FAILED,
+    STAGING_ROWS,
     LoadGroup,
     LoadPart,
     LoadTable,
@@ -29,11 +29,6 @@ from techmart_fast.warehouse import (
     split_parts,
 )
 
-_JOB_ID = re.compile(
-    r"techmart_load_[a-z_]+?_(?P<group>g[0-9a-f]{32})_(?P<attempt>\d+)_(?P<part>\d+)"
-)
-
-_JOB_FAILED, _STAGING_INCOMPLETE = "jobFailed", "stagingRows"
 _MOST_REPEATS = 2
 
 _Key = tuple[str, LoadTable, int]
@@ -64,7 +59,7 @@ class Publisher:
         self._meter = meter
         self._wake = asyncio.Event()
         self._closing = False
-        self._parts: dict[_Key, list[tuple[LoadPart, StoredGroup]]] = {}
+        self._parts: dict[_Key, list[tuple[LoadPart, OutboxGroup]]] = {}
         self._part_numbers: Counter[LoadTable] = Counter()
         self._again: Counter[tuple[str, LoadTable]] = Counter()
         self.published: dict[str, int] = {}
@@ -93,11 +88,8 @@ class Publisher:
             if closing:
                 return
 
-    async def publish(self) -> Refreshed | None:
-        """Merge all loaded groups, recompute what they touched, and mark them published.
-
-        Returns None when there was nothing to publish and the rollups were up to date.
-        """
+    async def publish(self) -> Refreshed:
+        """Merge all loaded groups, recompute what they touched, and mark them published."""
         await self._merge_all()
         groups = [self._group(members) for members in self._parts.values()]
         began = time.perf_counter()
@@ -119,24 +111,16 @@ class Publisher:
                 await asyncio.to_thread(_remove_spooled, one.entries)
         await self._warehouse.discard(groups)
         self._parts.clear()
-        return refreshed if groups else None
+        return refreshed
 
     async def _take_over(self) -> None:
         """Go on with the groups that an earlier run stored: the same jobs, found by their ids."""
         for stored in await self._postgres.open_groups():
-            job = _JOB_ID.fullmatch(stored.job_id or "")
-            if job is None:
+            if stored.job_id is None:
                 # Bound, but no job was ever stored for it: it gets one now, as if it were new.
                 await self._load_stored(stored)
-                continue
-            part = LoadPart(
-                group_id=job["group"],
-                table=LoadTable(stored.table),
-                part=int(job["part"]),
-                attempt=int(job["attempt"]),
-                members=_members(stored.entries),
-            )
-            await self._load(part, stored)
+            else:
+                await self._load(LoadPart.of_job(stored.job_id, _members(stored.entries)), stored)
 
     async def _load_pending(self, *, everything: bool) -> None:
         for table in LoadTable:
@@ -151,7 +135,7 @@ class Publisher:
                 stored = await self._postgres.store_group(self._lease, table, chosen)
                 await self._load_stored(stored)
 
-    async def _load_stored(self, stored: StoredGroup) -> None:
+    async def _load_stored(self, stored: OutboxGroup) -> None:
         """Load a group's entries as the next part of this run's load group of their table."""
         table, group_id = LoadTable(stored.table), f"g{self._lease.run_id.hex}"
         number = self._part_numbers[table]
@@ -171,7 +155,7 @@ class Publisher:
         )
         await self._load(part, stored)
 
-    async def _load(self, part: LoadPart, stored: StoredGroup) -> None:
+    async def _load(self, part: LoadPart, stored: OutboxGroup) -> None:
         self._parts.setdefault(_key(part), []).append((part, stored))
         await self._load_parts([part])
 
@@ -184,7 +168,7 @@ class Publisher:
                 with self._meter.lap("warehouse load", rows=part.rows, size_bytes=part.size_bytes):
                     await self._warehouse.load(part)
             except WarehouseError as error:
-                if error.reason != _JOB_FAILED or self._is_hopeless(_key(part)):
+                if error.reason != JOB_FAILED or self._is_hopeless(_key(part)):
                     raise
                 waiting = await self._next_attempt(_key(part))
 
@@ -201,7 +185,7 @@ class Publisher:
                 with self._meter.lap("warehouse merge", rows=group.rows):
                     written = (await self._warehouse.merge(group)).written
             except WarehouseError as error:
-                if error.reason != _STAGING_INCOMPLETE or self._is_hopeless(key):
+                if error.reason != STAGING_ROWS or self._is_hopeless(key):
                     raise
                 again = await self._next_attempt(key)
                 # Parts that join a merged group make it one that is not merged.
@@ -233,7 +217,7 @@ class Publisher:
         self._parts.setdefault(_key(again[0][0]), []).extend(again)
         return [part for part, _ in again]
 
-    def _group(self, members: Sequence[tuple[LoadPart, StoredGroup]]) -> LoadGroup:
+    def _group(self, members: Sequence[tuple[LoadPart, OutboxGroup]]) -> LoadGroup:
         """The group of these parts, with the dates of *all* open parts of its table.
 
         A row may have moved on in another open group, which may be merged already (by a run that

@@ -101,6 +101,8 @@ async def _open(request: RunRequest, journal: Journal, opened: AsyncExitStack) -
                 "ensure the warehouse": sinks.warehouse.ensure(),
             }
         )
+        known = await sinks.postgres.publication()
+        await sinks.warehouse.belong_to(known.database_id, has_published=known.has_published)
     return sinks
 
 

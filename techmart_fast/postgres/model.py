@@ -178,7 +178,7 @@ class OwedFiles:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoadGroup:
+class OutboxGroup:
     """Outbox entries that one load job carries. `job_id` belongs to `attempt` (1, 2, …)."""
 
     group_id: UUID
@@ -186,6 +186,14 @@ class LoadGroup:
     attempt: int
     job_id: str | None
     entries: tuple[OutboxEntry, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """Which database this is, and whether any warehouse holds rows of it."""
+
+    database_id: UUID
+    has_published: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ import asyncpg
 
 from techmart_fast.errors import SinkError
 from techmart_fast.postgres import lease as leases
-from techmart_fast.postgres.model import Lease, LoadGroup, OutboxEntry, OwedFiles
+from techmart_fast.postgres.model import Lease, OutboxEntry, OutboxGroup, OwedFiles, Publication
 from techmart_fast.postgres.session import Session
 from techmart_fast.postgres.statements import statement
 
@@ -21,14 +21,14 @@ async def pending(session: Session, table: str | None) -> list[OutboxEntry]:
     return [_entry(row) for row in rows]
 
 
-async def open_groups(session: Session) -> list[LoadGroup]:
+async def open_groups(session: Session) -> list[OutboxGroup]:
     """Groups that are not published, oldest first."""
     rows = await session.fetch(statement("outbox", "open_groups"), doing="reading load groups")
     members: dict[UUID, list[asyncpg.Record]] = {}
     for row in rows:
         members.setdefault(row["group_id"], []).append(row)
     return [
-        LoadGroup(
+        OutboxGroup(
             group_id=group_id,
             table=entries[0]["group_table"],
             attempt=entries[0]["attempt"],
@@ -54,9 +54,17 @@ async def owed(session: Session, lease: Lease, runs: Collection[UUID]) -> OwedFi
     return OwedFiles(runs=frozenset(row["runs"]), paths=frozenset(row["paths"]))
 
 
+async def publication(session: Session) -> Publication:
+    """Which database this is, and whether a warehouse holds rows of it."""
+    row = await session.fetchrow(statement("outbox", "publication"), doing="reading the outbox")
+    if row is None:
+        raise SinkError("The database has lost its row in techmart_loader.identity.")
+    return Publication(database_id=row["database_id"], has_published=row["has_published"])
+
+
 async def store_group(
     session: Session, lease: Lease, table: str, entry_ids: Sequence[int]
-) -> LoadGroup:
+) -> OutboxGroup:
     """Bind entries into a new group.
 
     Raises:
@@ -71,7 +79,7 @@ async def store_group(
         if not rows or len(rows) != len(set(entry_ids)):
             raise SinkError(f"Some outbox entries can't be grouped for {table}.")
     entries = tuple(_entry(row) for row in rows)
-    return LoadGroup(group_id=group_id, table=table, attempt=0, job_id=None, entries=entries)
+    return OutboxGroup(group_id=group_id, table=table, attempt=0, job_id=None, entries=entries)
 
 
 async def store_attempt(

@@ -23,9 +23,10 @@ from techmart_fast.postgres.model import (
     BatchWrite,
     FileProgress,
     Lease,
-    LoadGroup,
     OutboxEntry,
+    OutboxGroup,
     OwedFiles,
+    Publication,
     QuarantineFilter,
     QuarantineRow,
     ReferentialIntegrity,
@@ -239,7 +240,7 @@ class PostgresSink:
         async with self._connections.control() as session:
             return await outbox.pending(session, table)
 
-    async def open_groups(self) -> list[LoadGroup]:
+    async def open_groups(self) -> list[OutboxGroup]:
         """Groups stored but not published, oldest first: a run completes them before new ones."""
         async with self._connections.control() as session:
             return await outbox.open_groups(session)
@@ -249,7 +250,12 @@ class PostgresSink:
         async with self._connections.control() as session:
             return await outbox.owed(session, lease, runs)
 
-    async def store_group(self, lease: Lease, table: str, entry_ids: Sequence[int]) -> LoadGroup:
+    async def publication(self) -> Publication:
+        """Which database this is, and whether any warehouse holds rows of it."""
+        async with self._connections.control() as session:
+            return await outbox.publication(session)
+
+    async def store_group(self, lease: Lease, table: str, entry_ids: Sequence[int]) -> OutboxGroup:
         """Bind pending entries of one table into a group (attempt 0, no job yet)."""
         async with self._connections.control() as session:
             return await outbox.store_group(session, lease, table, entry_ids)
@@ -262,7 +268,7 @@ class PostgresSink:
             await outbox.store_attempt(session, lease, group_id, attempt=attempt, job_id=job_id)
 
     async def mark_published(self, lease: Lease, group_ids: Collection[UUID]) -> None:
-        """The group's rows are in the warehouse's tables: its entries are done."""
+        """The rows of these groups are in the warehouse's tables: all are done, at once."""
         async with self._connections.control() as session:
             await outbox.mark_published(session, lease, group_ids)
 

@@ -3,6 +3,7 @@
 The order of calls in a run (`sink` is a `WarehouseSink`, everything it does is repeatable):
 
     await sink.ensure()                        # tables and views, only what is missing
+    await sink.belong_to(database_id, …)       # one database a dataset
     spooled = write_spool(records, …)          # per batch, before PostgreSQL commits (a thread)
     await sink.load(part)                      # while the run goes on: spool → staging table
     await sink.merge(group)                    # once sealed: staging → table, newest position wins
@@ -29,9 +30,12 @@ from techmart_fast.warehouse.reports import ReportKind
 from techmart_fast.warehouse.runs import MetricRow, RunRow
 from techmart_fast.warehouse.sink import WarehouseSink
 from techmart_fast.warehouse.spool import read_spool, rejected_rows, write_spool
+from techmart_fast.warehouse.staging import JOB_FAILED, STAGING_ROWS
 from techmart_fast.warehouse.target import STAND_IN_PROJECT, WarehouseTarget
 
 __all__ = [
+    "JOB_FAILED",
+    "STAGING_ROWS",
     "STAND_IN_PROJECT",
     "Ensured",
     "JobCost",

@@ -21,18 +21,19 @@ def staging_bucket(target: WarehouseTarget, credentials: Credentials) -> "Stagin
     # Only the stand-in serves both; a gateway for BigQuery does not serve Cloud Storage.
     endpoint = {"api_endpoint": target.api_endpoint} if target.anonymous else None
     client = storage.Client(target.project, credentials, client_options=endpoint)
-    return StagingBucket(client, target.staging_bucket or "", target)
+    calls = Calls(endpoint["api_endpoint"] or _SERVICE if endpoint else _SERVICE)
+    return StagingBucket(client, target.staging_bucket or "", calls, target.request_timeout_seconds)
 
 
 class StagingBucket:
     """Puts and deletes objects; usable from many threads."""
 
-    def __init__(self, client: Any, name: str, target: WarehouseTarget) -> None:
+    def __init__(self, client: Any, name: str, calls: Calls, timeout_seconds: float) -> None:
         self._client = client
         self._name = name
-        self._call = Calls(target, service=_SERVICE)
-        self._timeout = target.request_timeout_seconds
-        self._retry = DEFAULT_RETRY.with_timeout(target.request_timeout_seconds)
+        self._call = calls
+        self._timeout = timeout_seconds
+        self._retry = DEFAULT_RETRY.with_timeout(timeout_seconds)
 
     def put(self, name: str, data: bytes) -> str:
         """Make an object, in place of one of its name; returns its `gs://` address."""

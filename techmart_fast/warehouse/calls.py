@@ -8,20 +8,17 @@ from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 
 from techmart_fast.errors import WarehouseError
-from techmart_fast.warehouse.faults import service_error, unreachable
-from techmart_fast.warehouse.target import WarehouseTarget
+from techmart_fast.warehouse.faults import login_error, unreachable
 from techmart_fast.warehouse.wire import from_api
 
 _T = TypeVar("_T")
 
 
 class Calls:
-    """Makes calls to a target's services. `service` is who answers where no endpoint is set."""
+    """Makes calls to one service. `endpoint` names it where it does not answer."""
 
-    def __init__(
-        self, target: WarehouseTarget, *, service: str = "bigquery.googleapis.com"
-    ) -> None:
-        self._endpoint = target.api_endpoint or service
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
 
     def __call__(self, doing: str, request: Callable[[], _T]) -> _T:
         """What the request returns. `doing` completes "can't …".
@@ -43,7 +40,9 @@ class Calls:
         except auth.TransportError as error:
             raise self._unreachable(error, doing) from None
         except auth.GoogleAuthError as error:
-            raise service_error(reason="authError", message=str(error), doing=doing) from None
+            # Its text is a list: what Google said, and the whole answer once more.
+            said = str(error.args[0]) if error.args else type(error).__name__
+            raise login_error(said, doing) from None
         except (requests.exceptions.RequestException, OSError) as error:
             raise self._unreachable(error, doing) from None
 

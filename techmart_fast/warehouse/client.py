@@ -86,7 +86,7 @@ class GoogleService:
     ) -> None:
         self._client = client
         self._bucket = bucket
-        self._call = Calls(target)
+        self._call = Calls(target.api_endpoint or "bigquery.googleapis.com")
         self._target = target
         self._timeout = target.request_timeout_seconds
         # The client's own retries last ten minutes, which looks like a hang.
@@ -106,6 +106,33 @@ class GoogleService:
                 return None
 
         return self._call(f"list the dataset {self._target.dataset}", listed)
+
+    def location(self) -> str | None:
+        """Where the dataset is; one request, no retries."""
+
+        def asked() -> str | None:
+            try:
+                found = self._client.get_dataset(self._dataset, retry=_ONCE, timeout=self._timeout)
+                return str(found.location)
+            except api.NotFound:
+                return None
+
+        return self._call(f"look at the dataset {self._target.dataset}", asked)
+
+    def days(self, table: str) -> frozenset[datetime.date]:
+        """The days that a small table's rows name."""
+        column = bigquery.SchemaField("transaction_date", "DATE")
+
+        def listed() -> frozenset[datetime.date]:
+            rows = self._client.list_rows(
+                self._dataset.table(table),
+                selected_fields=[column],
+                retry=self._retry,
+                timeout=self._timeout,
+            )
+            return frozenset(row["transaction_date"] for row in rows)
+
+        return self._call(f"read the days of {table}", listed)
 
     def create_dataset(self) -> None:
         """Make the dataset, unless it is there."""

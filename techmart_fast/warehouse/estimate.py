@@ -11,7 +11,9 @@ from techmart_fast.errors import WarehouseError
 from techmart_fast.together import together
 from techmart_fast.warehouse.groups import LoadTable
 from techmart_fast.warehouse.jobs import Jobs
+from techmart_fast.warehouse.periods import chunks
 from techmart_fast.warehouse.rollups import (
+    NO_KEYS,
     changed_keys,
     daily_statements,
     financial_statements,
@@ -25,6 +27,7 @@ LEAST_BYTES_BILLED = 10 << 20
 """Of a table that a query reads. https://cloud.google.com/bigquery/pricing#on_demand_pricing"""
 
 _READ = re.compile(r"\b(?:FROM|JOIN|MERGE) (\w+)")
+_DIMENSIONS = frozenset({LoadTable.USERS, LoadTable.PRODUCTS})
 _FACTS = frozenset({LoadTable.TRANSACTIONS, LoadTable.REJECTED_TRANSACTIONS})
 
 
@@ -48,26 +51,34 @@ class QueryEstimate:
 class Estimates:
     """Asks the warehouse what queries would read."""
 
-    def __init__(self, jobs: Jobs) -> None:
+    def __init__(self, jobs: Jobs, present: Collection[str]) -> None:
+        """`present` are the names of the tables that are there."""
         self._jobs = jobs
+        self._present = frozenset(present)
 
     async def of_run(
         self, tables: Collection[LoadTable], days: Collection[date], rules: AnalyticsRules
     ) -> tuple[QueryEstimate, ...]:
         """The queries of a run that loads new rows of `tables`, with transactions on `days`.
 
-        A table that is not there yet is read as empty.
+        A table that is not there yet is read as empty. Which orders changed users or products had
+        is known only when they are loaded: all days are taken for theirs, which is the most it can
+        be.
         """
-        statements = list(_statements(tables, days, rules))
-        found: dict[str, int] = {}
+        others = frozenset[date]()
+        if not _DIMENSIONS.isdisjoint(tables) and "partial_totals" in self._present:
+            others = await self._jobs.call(lambda service: service.days("partial_totals"))
+        statements = list(_statements(tables, days, others, rules))
+        found = Counter[str]()
 
         async def ask(one: Statement) -> None:
-            found[one.name] = found.get(one.name, 0) + await self._bytes(one)
+            read = await self._bytes(one)
+            found[one.name] += read
 
         await together({f"{number} {one.name}": ask(one) for number, one in enumerate(statements)})
         tables_read = Counter[str]()
         for one in statements:
-            tables_read[one.name] += _tables_read(one)
+            tables_read[one.name] += _tables_read(one, tables)
         return tuple(
             QueryEstimate(name=name, bytes_read=found[name], tables=tables_read[name])
             for name in dict.fromkeys(one.name for one in statements)
@@ -77,28 +88,46 @@ class Estimates:
         try:
             return await self._jobs.call(lambda service: service.dry_run(one))
         except WarehouseError as error:
-            if error.reason == "notFound":
+            if error.reason == "notFound" and not _tables_named(one.sql) <= self._present:
                 return 0
             raise
 
 
-def _tables_read(one: Statement) -> int:
-    named = set(_READ.findall(one.sql)) & declared().keys()
-    return len(named) + (1 if one.step == "merge" else 0)  # its staging table
+def _tables_named(sql: str) -> set[str]:
+    return set(_READ.findall(sql)) & declared().keys()
+
+
+def _tables_read(one: Statement, loaded: Collection[LoadTable]) -> int:
+    staging = 1 if one.step == "merge" else 0
+    sql = one.sql
+    for table, no_keys in NO_KEYS.items():
+        if table in loaded and no_keys in sql:
+            # The run reads the keys of a staging table there.
+            sql, staging = sql.replace(no_keys, ""), staging + 1
+    return len(_tables_named(sql)) + staging
 
 
 def _statements(
-    tables: Collection[LoadTable], days: Collection[date], rules: AnalyticsRules
+    tables: Collection[LoadTable],
+    days: Collection[date],
+    others: Collection[date],
+    rules: AnalyticsRules,
 ) -> Iterator[Statement]:
     for table in tables:
         # A MERGE names a staging table that is not there; it reads its target as this does.
         where = f" WHERE {date_predicate('transaction_date', days)}" if table in _FACTS else ""
         sql = f"SELECT * FROM {table.value}{where}"  # noqa: S608 - names of ours, and dates
-        yield Statement(name=f"merge/{table.value}", sql=sql)
+        # One that is cut into pieces reads all days of the target with each.
+        pieces = len(list(chunks(frozenset(days)))) if table in _FACTS else 1
+        yield from [Statement(name=f"merge/{table.value}", sql=sql)] * max(pieces, 1)
     yield from partial_statements(days)
     yield statement("queries/as_of")
+    unchanged = changed_keys([])
+    if not _DIMENSIONS.isdisjoint(tables):
+        yield statement("queries/changed_dates", tables=unchanged)
     # The newest day only moves a parameter, which does not change what is read.
     newest = max(days, default=None)
-    yield from key_statements(days, as_of=newest, rules=rules, changed=changed_keys([]))
-    yield from daily_statements(days)
-    yield from financial_statements(days, rules)
+    yield from key_statements(days, as_of=newest, rules=rules, changed=unchanged)
+    named = {*days, *others}
+    yield from daily_statements(named)
+    yield from financial_statements(named, rules)

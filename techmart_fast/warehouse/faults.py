@@ -25,6 +25,16 @@ TRANSIENT_REASONS = frozenset(
 https://cloud.google.com/bigquery/docs/error-messages"""
 
 _RETRY_SOON = TRANSIENT_REASONS - {"quotaExceeded", "stopped", "timeout", "unreachable"}
+_REFUSALS = frozenset(
+    {
+        "accessDenied",
+        "accessNotConfigured",
+        "authError",
+        "billingNotEnabled",
+        "forbidden",
+        "required",
+    }
+)
 _SERIALIZE = "could not serialize access"
 
 _PERMISSION = re.compile(r"(?:bigquery|iam|storage)\.[a-zA-Z]+\.[A-Za-z]+")
@@ -38,6 +48,7 @@ _ROLES = {
     "that BIGQUERY_IMPERSONATE_SERVICE_ACCOUNT names",
 }
 _DATA_ROLE = "roles/bigquery.dataEditor on the dataset"
+_LOGIN = "`gcloud auth application-default login`."
 
 _HINTS = {
     "notFound": "Check BIGQUERY_PROJECT_ID, BIGQUERY_DATASET_ID and BIGQUERY_LOCATION.",
@@ -57,7 +68,7 @@ def service_error(
     """The error for a reason word and message of the service. `doing` completes "can't …"."""
     line = first_line(message)
     what = f"BigQuery can't {doing}: {line} ({reason or 'no reason given'})."
-    if reason in {"accessDenied", "authError", "forbidden", "required", "billingNotEnabled"}:
+    if reason in _REFUSALS:
         return WarehouseAccessError(
             what, hint=_access_hint(reason, message), reason=reason, job_id=job_id
         )
@@ -88,13 +99,38 @@ def first_line(text: str) -> str:
     return line[:_LINE_CHARACTERS].rstrip(".") or "no message"
 
 
+def login_error(message: str, doing: str) -> WarehouseAccessError:
+    """The error for credentials that Google's login refused, before any request was sent."""
+    hint = "Check GOOGLE_APPLICATION_CREDENTIALS, or log in anew with " + _LOGIN
+    lowered = message.lower()
+    if "invalid_grant" in lowered or "reauth" in lowered:
+        hint = f"The login or the key has expired or was withdrawn: log in anew with {_LOGIN}"
+        hint = f"{hint} Or download a new key. A clock that is wrong has the same effect."
+    elif permission := _PERMISSION.search(message):
+        hint = _grant(permission[0])
+    elif "iamcredentials" in lowered or "service account credentials api" in lowered:
+        hint = "Enable the API iamcredentials.googleapis.com in the project of the account."
+    return WarehouseAccessError(
+        f"BigQuery can't {doing}: the login was refused: {first_line(message)}.",
+        hint=hint,
+        reason="authError",
+    )
+
+
 def _access_hint(reason: str, message: str) -> str:
     if reason == "billingNotEnabled":
         return "Enable billing for the project."
+    if reason == "accessNotConfigured" or "has not been used in project" in message:
+        return "Enable the API bigquery.googleapis.com in the project."
+    if reason in {"authError", "required"}:
+        return f"Check GOOGLE_APPLICATION_CREDENTIALS, or log in anew with {_LOGIN}"
     if permission := _PERMISSION.search(message):
-        role = _ROLES.get(permission[0], _DATA_ROLE)
-        return f"Grant the account {role} ({permission[0]})."
+        return _grant(permission[0])
     return f"Grant the account roles/bigquery.jobUser on the project and {_DATA_ROLE}."
+
+
+def _grant(permission: str) -> str:
+    return f"Grant the account {_ROLES.get(permission, _DATA_ROLE)} ({permission})."
 
 
 def _hint(reason: str, message: str) -> str:

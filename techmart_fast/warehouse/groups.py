@@ -10,6 +10,10 @@ from techmart_fast.records import SpooledFile
 
 _PARTS_OF_ONE_SIZE = 300
 _GROUP_ID = re.compile(r"[a-z0-9_]{1,64}")
+_JOB_ID = re.compile(
+    r"techmart_load_(?P<table>users|products|transactions|rejected_transactions)"
+    r"_(?P<group>[a-z0-9_]{1,64})_(?P<attempt>[0-9]+)_(?P<part>[0-9]+)"
+)
 
 
 class LoadTable(StrEnum):
@@ -62,6 +66,24 @@ class LoadPart:
         """The load job's id, the same whenever the same part is loaded."""
         return f"techmart_load_{self.table}_{self.group_id}_{self.attempt}_{self.part}"
 
+    @classmethod
+    def of_job(cls, job_id: str, members: tuple[SpooledFile, ...]) -> "LoadPart":
+        """The part that a stored job id names.
+
+        Raises:
+            ValueError: it is no id of a load job, or of other members.
+        """
+        job = _JOB_ID.fullmatch(job_id)
+        if job is None:
+            raise ValueError(f"not the id of a load job: {job_id!r}")
+        return cls(
+            group_id=job["group"],
+            table=LoadTable(job["table"]),
+            part=int(job["part"]),
+            attempt=int(job["attempt"]),
+            members=members,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadGroup:
@@ -69,7 +91,8 @@ class LoadGroup:
 
     `other_dates` are the dates at which rows of this group stood in the warehouse before (the
     outbox entries know them, as PostgreSQL saw the rows move). Without them a moved row would be
-    inserted a second time. Groups of one table are merged in the order in which they were made.
+    inserted a second time. With the dates of *all* open groups of its table, a group may be merged
+    in any order, and again.
     """
 
     parts: tuple[LoadPart, ...]
@@ -122,11 +145,13 @@ def split_parts(
     """
     shares: list[tuple[SpooledFile, ...]] = []
     share: list[SpooledFile] = []
+    size = 0
     for member in members:
-        if share and sum(one.size_bytes for one in share) + member.size_bytes > load_job_bytes:
+        if share and size + member.size_bytes > load_job_bytes:
             shares.append(tuple(share))
-            share = []
+            share, size = [], 0
         share.append(member)
+        size += member.size_bytes
     if share:
         shares.append(tuple(share))
     return tuple(shares)

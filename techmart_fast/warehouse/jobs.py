@@ -6,7 +6,7 @@ job does not hold a thread: the job is asked for at growing intervals, with `asy
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol, TypeVar
@@ -33,6 +33,12 @@ ATTEMPTS = 4
 """Of one statement that fails for a passing reason; all statements here are repeatable."""
 
 FIRST_RETRY_SECONDS = 1.0
+
+POLL_ATTEMPTS = 4
+"""Failed looks at a job, one after the other, before it is given up; each has its own retries."""
+
+JOB_UNKNOWN = "jobUnknown"
+"""Reason of an error: a job was submitted, and then could not be looked at any more."""
 
 _T = TypeVar("_T")
 
@@ -111,9 +117,7 @@ class Jobs:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, request, service)
 
-    async def run(
-        self, statement: Statement, *, labels: Mapping[str, str] | None = None
-    ) -> JobState:
+    async def run(self, statement: Statement) -> JobState:
         """Run a statement to its end, again if it fails for a passing reason.
 
         Raises:
@@ -128,7 +132,10 @@ class Jobs:
                 return service.submit_query(statement, job_id=job_id, labels=labels)
 
             try:
-                state = await self._finish(submit, job_id, doing=f"run {statement.name}")
+                # Nobody else knows this id: a job that exists is ours, its answer was lost.
+                state = await self._finish(
+                    submit, job_id, doing=f"run {statement.name}", is_new=True
+                )
             except WarehouseError as error:
                 if attempt == ATTEMPTS or not retry_soon(error):
                     raise
@@ -169,11 +176,18 @@ class Jobs:
             delay, attempt = delay * 2, attempt + 1
 
     async def _finish(
-        self, submit: Callable[[Service], JobState], job_id: str, *, doing: str
+        self,
+        submit: Callable[[Service], JobState],
+        job_id: str,
+        *,
+        doing: str,
+        is_new: bool = False,
     ) -> JobState:
         deadline = self._clock.monotonic() + self._target.job_timeout_seconds
+        submission = asyncio.ensure_future(self.call(submit))
         try:
-            state = first = await self.call(submit)
+            # Shielded: the thread would go on, and submit a job that nobody cancels.
+            state = first = await asyncio.shield(submission)
             delay = FIRST_POLL_SECONDS
             while not state.done:
                 if self._clock.monotonic() >= deadline:
@@ -186,11 +200,18 @@ class Jobs:
                     )
                 await self._clock.sleep(delay)
                 delay = min(delay * POLL_GROWTH, LONGEST_POLL_SECONDS)
-                state = await self.call(lambda service: service.job(job_id))
+                state = await self._look(job_id, doing=doing)
         except asyncio.CancelledError:
             # A job goes on without its caller: it has to be told.
-            await asyncio.shield(self._cancel(job_id))
+            await asyncio.shield(self._withdraw(submission, job_id))
             raise
+        if is_new or not first.existed:
+            self.cost += JobCost(
+                jobs=1,
+                bytes_processed=state.bytes_processed,
+                bytes_billed=state.bytes_billed,
+                bytes_loaded=state.bytes_loaded,
+            )
         if state.fault is not None:
             raise service_error(
                 reason=state.fault.reason,
@@ -198,14 +219,32 @@ class Jobs:
                 doing=doing,
                 job_id=job_id,
             )
-        if not first.existed:
-            self.cost += JobCost(
-                jobs=1,
-                bytes_processed=state.bytes_processed,
-                bytes_billed=state.bytes_billed,
-                bytes_loaded=state.bytes_loaded,
-            )
         return replace(state, existed=first.existed)
+
+    async def _look(self, job_id: str, *, doing: str) -> JobState:
+        """A job's state. It runs on while nobody can look: it must not be submitted once more."""
+        delay, attempt = FIRST_RETRY_SECONDS, 1
+        while True:
+            try:
+                return await self.call(lambda service: service.job(job_id))
+            except WarehouseError as error:
+                if attempt == POLL_ATTEMPTS or not retry_soon(error):
+                    await self._cancel(job_id)
+                    raise WarehouseError(
+                        f"BigQuery can't {doing}: the job {job_id} was submitted, and then could "
+                        f"not be looked at. {error.args[0]}",
+                        hint=error.hint,
+                        transient=error.transient,
+                        reason=JOB_UNKNOWN if retry_soon(error) else error.reason,
+                    ) from None
+            await self._clock.sleep(delay)
+            delay, attempt = delay * 2, attempt + 1
+
+    async def _withdraw(self, submission: asyncio.Future[JobState], job_id: str) -> None:
+        """Cancel a job that may just be on its way: a cancel that overtakes it finds nothing."""
+        await asyncio.wait([submission])
+        if submission.cancelled() or submission.exception() or not submission.result().done:
+            await self._cancel(job_id)
 
     async def _cancel(self, job_id: str) -> None:
         try:

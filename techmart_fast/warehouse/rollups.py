@@ -26,10 +26,11 @@ PARTIALS = ("totals", "users", "products", "purchases")
 RULES_LABEL = "rules"
 """Label of financial_reports: digest of the parameters that the rollups were computed with."""
 
-_NO_KEYS = {
+NO_KEYS = {
     LoadTable.USERS: "SELECT user_id FROM users WHERE FALSE",
     LoadTable.PRODUCTS: "SELECT product_id FROM products WHERE FALSE",
 }
+"""What stands for the keys of changed users or products where none changed."""
 
 
 def rule_parameters(rules: AnalyticsRules) -> Mapping[str, Scalar]:
@@ -69,7 +70,7 @@ def changed_keys(groups: Iterable[LoadGroup]) -> Mapping[str, str]:
             for group in groups
             if group.table is table
         ]
-        keys = " UNION DISTINCT ".join(selects) or _NO_KEYS[table]
+        keys = " UNION DISTINCT ".join(selects) or NO_KEYS[table]
         tables[f"changed_{table.value}"] = f"({keys})"
     return tables
 

@@ -11,6 +11,13 @@ SCHEMA_DATASET = "techmart"
 """The dataset that the bodies of the views name in the file."""
 
 VERSION_LABEL = "schema_version"
+APP_LABEL = "app"
+APP = "techmart"
+"""Label of everything that this project made, and its value."""
+
+DATABASE_LABEL = "database"
+"""Label of `users`: id of the PostgreSQL database whose rows the dataset holds."""
+
 EXPIRY_LABEL = "expires_days"
 """Label of a table of facts: after how many days its partitions go; without it they stay."""
 

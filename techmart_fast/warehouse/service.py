@@ -6,6 +6,7 @@ a worker thread does that; everything else here knows this interface alone.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import BinaryIO, Protocol
 
 import pyarrow as pa
@@ -53,6 +54,12 @@ class Service(Protocol):
 
         Sent once, without retries: it doubles as the probe.
         """
+
+    def location(self) -> str | None:
+        """Where the dataset is, as `EU`; None without the dataset."""
+
+    def days(self, table: str) -> frozenset[date]:
+        """The values of `transaction_date` in a small table, by its rows: no query, no charge."""
 
     def create_dataset(self) -> None:
         """Make the dataset, unless it is there."""

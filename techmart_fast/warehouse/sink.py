@@ -3,15 +3,17 @@
 import importlib
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from types import TracebackType
 from typing import Self, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pyarrow as pa
 
 from techmart_fast.contract.model import AnalyticsRules
-from techmart_fast.together import together
+from techmart_fast.errors import WarehouseAccessError, WarehouseError, WrongWarehouseError
+from techmart_fast.together import both, together
 from techmart_fast.warehouse.estimate import Estimates, QueryEstimate
 from techmart_fast.warehouse.faults import service_error
 from techmart_fast.warehouse.groups import (
@@ -29,13 +31,22 @@ from techmart_fast.warehouse.periods import MAX_PARTITIONS, chunks
 from techmart_fast.warehouse.reports import ReportKind, report_statement, typed_report
 from techmart_fast.warehouse.rollups import RULES_LABEL, Rollups, rules_digest
 from techmart_fast.warehouse.runs import MetricRow, RunRow, run_statements
-from techmart_fast.warehouse.schema import EXPIRY_LABEL, VERSION_LABEL, Relation, declared
+from techmart_fast.warehouse.schema import (
+    APP,
+    APP_LABEL,
+    DATABASE_LABEL,
+    EXPIRY_LABEL,
+    VERSION_LABEL,
+    Relation,
+    declared,
+)
 from techmart_fast.warehouse.service import Connect, Service
 from techmart_fast.warehouse.staging import Staging
 from techmart_fast.warehouse.statements import Scalar, Statement, statement
 from techmart_fast.warehouse.target import WarehouseTarget
 
 _FINANCIALS = "financial_reports"
+_OWNED = "users"
 
 
 def connect_google(target: WarehouseTarget) -> Service:
@@ -99,10 +110,10 @@ class WarehouseSink:
     async def ensure(self) -> Ensured:
         """Make the dataset, tables and views that are missing; bring older tables up to date.
 
-        One request when nothing is missing. It is also the probe: an endpoint that does not answer
-        is an error at once, not after the client's ten minutes of retries.
+        Two requests, sent together, when nothing is missing. They are also the probe: an endpoint
+        that does not answer is an error at once, not after the client's ten minutes of retries.
         """
-        found = await self._jobs.call(lambda service: service.tables())
+        found = await self._look()
         if found is None:
             await self._jobs.call(lambda service: service.create_dataset())
             found = {}
@@ -125,6 +136,39 @@ class WarehouseSink:
         await together({f"expire {one.name}": self._expire(one) for one in _facts()})
         return Ensured(
             created=tuple(one.name for one in created), migrated=tuple(one.name for one in older)
+        )
+
+    async def belong_to(self, database_id: UUID, *, has_published: bool) -> None:
+        """Make sure that the dataset holds the rows of this database, of no other, and all of them.
+
+        A dataset belongs to the first database that comes. Call it after `ensure`.
+        `has_published`: a warehouse was told of rows of this database, be it this one or another.
+
+        Raises:
+            WrongWarehouseError: the dataset belongs to another database, or it is empty although
+                rows were published: they are in another dataset, or were deleted.
+        """
+        where = f"{self._target.project}.{self._target.dataset}"
+        owner = self._labels.get(_OWNED, {}).get(DATABASE_LABEL)
+        if owner == database_id.hex:
+            return
+        if owner is not None:
+            raise WrongWarehouseError(
+                f"The dataset {where} holds the rows of another PostgreSQL database.",
+                hint="Set BIGQUERY_DATASET_ID to a dataset for this database alone, or POSTGRES_* "
+                "to the database that the dataset belongs to. If that database is gone for good, "
+                f"remove the label {DATABASE_LABEL!r} of the table {_OWNED}: the dataset is then "
+                "this database's.",
+            )
+        if has_published and not await self._holds_rows():
+            raise WrongWarehouseError(
+                f"The dataset {where} is empty, but rows of this PostgreSQL database were "
+                "published: they are in another dataset, or were deleted.",
+                hint="Set BIGQUERY_PROJECT_ID and BIGQUERY_DATASET_ID to where they are, or copy "
+                "the tables from there; a new warehouse begins with a new database.",
+            )
+        await self._jobs.call(
+            lambda service: service.set_label(_OWNED, DATABASE_LABEL, database_id.hex)
         )
 
     async def try_bucket(self) -> str | None:
@@ -208,13 +252,17 @@ class WarehouseSink:
         `tables` are those that get new rows, `days` those of new transactions. Nothing is made,
         changed or billed; a dataset that is not there yet is read as empty.
         """
-        # The probe: an endpoint that does not answer is an error at once.
-        await self._jobs.call(lambda service: service.tables())
-        return await Estimates(self._jobs).of_run(tables, days, rules)
+        present = await self._look()
+        return await Estimates(self._jobs, present or {}).of_run(tables, days, rules)
 
     async def discard(self, groups: Sequence[LoadGroup]) -> None:
-        """Drop the staging tables of published groups (they would expire by themselves)."""
-        await together({f"drop {one.staging_table}": self._staging.drop(one) for one in groups})
+        """Drop the staging tables of published groups. One that stays expires by itself."""
+
+        async def drop(group: LoadGroup) -> None:
+            with suppress(WarehouseError):
+                await self._staging.drop(group)
+
+        await together({f"drop {one.staging_table}": drop(one) for one in groups})
 
     async def record_run(self, run: RunRow, metrics: Sequence[MetricRow]) -> None:
         """Write a run and its quality metrics, replacing what was written of the same run."""
@@ -256,6 +304,37 @@ class WarehouseSink:
                 },
             )
         )
+
+    async def _look(self) -> Mapping[str, Mapping[str, str]] | None:
+        """Labels of what is there by name, None without the dataset; refuses what can't be ours."""
+        found, location = await both(
+            ("list the tables", "look at the dataset"),
+            self._jobs.call(lambda service: service.tables()),
+            self._jobs.call(lambda service: service.location()),
+        )
+        if location is not None and location.lower() != self._target.location.lower():
+            raise WarehouseAccessError(
+                f"The dataset {self._target.dataset} is in {location}, not in "
+                f"{self._target.location}.",
+                hint=f"Set BIGQUERY_LOCATION={location}.",
+                reason="notFound",
+            )
+        for name in declared():
+            if found and name in found and found[name].get(APP_LABEL) != APP:
+                raise WarehouseError(
+                    f"The dataset {self._target.dataset} has a {name} that this project did not "
+                    f"make (it has no label {APP_LABEL}={APP}).",
+                    hint="Set BIGQUERY_DATASET_ID to a dataset of its own; it is created when "
+                    "absent.",
+                    reason="invalid",
+                )
+        return found
+
+    async def _holds_rows(self) -> bool:
+        async def rows(table: LoadTable) -> int:
+            return await self._jobs.call(lambda service: service.row_count(table)) or 0
+
+        return any([await rows(table) for table in LoadTable])
 
     async def _bring(self, relation: Relation, *, missing: bool) -> None:
         if missing or relation.is_view:

@@ -22,6 +22,9 @@ Submit = Callable[[Service], JobState]
 JOB_FAILED = "jobFailed"
 STAGING_ROWS = "stagingRows"
 
+ROW_GROUP_BYTES = 64 << 20
+"""Of Arrow, which are some 16 MiB of Parquet: BigQuery reads smaller row groups slowly."""
+
 
 class Staging:
     """The staging tables of this process's groups."""
@@ -149,8 +152,14 @@ def packed(part: LoadPart) -> io.BytesIO:
     packed_bytes = io.BytesIO()
     schema = LOAD_SCHEMAS[part.table]
     with parquet_writer(packed_bytes, schema) as writer:
-        # One member at a time: the whole part as Arrow would be several times its Parquet.
+        # Some members at a time: the whole part as Arrow would be several times its Parquet.
+        gathered: list[pa.Table] = []
         for member in part.members:
-            writer.write_table(pq.read_table(pa.BufferReader(spooled_bytes(member))))
+            gathered.append(pq.read_table(pa.BufferReader(spooled_bytes(member))))
+            if sum(one.nbytes for one in gathered) >= ROW_GROUP_BYTES:
+                writer.write_table(pa.concat_tables(gathered))
+                gathered.clear()
+        if gathered:
+            writer.write_table(pa.concat_tables(gathered))
     packed_bytes.seek(0)
     return packed_bytes

@@ -50,7 +50,7 @@ Parameter = Scalar | Array | Rows
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """SQL that is ready to send. `name` is the file's, `step` and `table` label the job."""
+    """SQL that is ready to send. `name` is the file's, `step` and `subject` label the job."""
 
     name: str
     sql: str

@@ -11,7 +11,7 @@ class WarehouseTarget:
     """A BigQuery endpoint, its dataset, and the limits of every request and job.
 
     `api_endpoint` None means Google's own. `anonymous` sends no credentials (stand-in only);
-    otherwise `credentials_file` (service account key) or, without it, the application default
+    otherwise `credentials_file` or, without it, the application default
     credentials are used, themselves or to act as `impersonate`, another service account. Times in
     seconds, sizes in bytes.
     """

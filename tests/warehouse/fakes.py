@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -47,6 +48,8 @@ class FakeService:
     sent: list[tuple[str, str]] = field(default_factory=list)
     labels: list[Mapping[str, str]] = field(default_factory=list)
     on_poll: threading.Event = field(default_factory=threading.Event)
+    place: str = "US"
+    days_of: dict[str, frozenset[date]] = field(default_factory=dict)
     closed: bool = False
 
     def connect(self, target: WarehouseTarget) -> "FakeService":
@@ -62,6 +65,13 @@ class FakeService:
     def tables(self) -> Mapping[str, Mapping[str, str]] | None:
         self.sent.append(("tables", ""))
         return self.existing
+
+    def location(self) -> str | None:
+        self.sent.append(("location", ""))
+        return None if self.existing is None else self.place
+
+    def days(self, table: str) -> frozenset[date]:
+        return self.days_of.get(table, frozenset())
 
     def create_dataset(self) -> None:
         self.sent.append(("create_dataset", ""))

@@ -9,12 +9,14 @@ import google.auth
 import pytest
 import requests
 from google.api_core import exceptions as api
-from google.auth import impersonated_credentials
+from google.auth import identity_pool, impersonated_credentials
 from google.auth.credentials import AnonymousCredentials, Credentials
-from google.auth.exceptions import DefaultCredentialsError
+from google.auth.exceptions import DefaultCredentialsError, RefreshError
+from google.oauth2 import credentials as user_credentials
 
 from techmart_fast.errors import ExitCode, WarehouseAccessError, WarehouseError
 from techmart_fast.warehouse import WarehouseSink
+from techmart_fast.warehouse.calls import Calls
 from techmart_fast.warehouse.credentials import credentials
 from techmart_fast.warehouse.faults import TRANSIENT_REASONS, retry_soon, service_error
 from techmart_fast.warehouse.wire import from_api
@@ -119,7 +121,21 @@ async def test_an_endpoint_that_does_not_answer_is_told_at_once() -> None:
     assert caught.value.transient
 
 
-@pytest.mark.parametrize("content", [None, "not json", "{}"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        "not json",
+        "{}",
+        "[]",
+        '{"type": "none"}',
+        '{"type": "authorized_user"}',
+        '{"type": "external_account"}',
+        '{"type": "external_account", "credential_source": {"executable": {"command": "x"}}}',
+        '{"type": "impersonated_service_account"}',
+        '{"type": "service_account", "private_key": "x", "client_email": "a", "token_uri": "b"}',
+    ],
+)
 def test_a_key_file_that_is_none_is_told_without_its_content(
     tmp_path: Path, content: str | None
 ) -> None:
@@ -155,3 +171,63 @@ def test_missing_default_credentials_say_how_to_get_them(monkeypatch: pytest.Mon
     monkeypatch.setattr(google.auth, "default", none)
     with pytest.raises(WarehouseAccessError, match="gcloud auth application-default login"):
         credentials(TARGET)
+
+
+def test_the_file_of_a_persons_login_serves_as_well_as_a_key(tmp_path: Path) -> None:
+    login = {"type": "authorized_user", "client_id": "c", "client_secret": "s"}
+    path = tmp_path / "login.json"
+    path.write_text(json.dumps(login | {"refresh_token": "r"}))
+    mine = credentials(replace(TARGET, credentials_file=path))
+    assert isinstance(mine, user_credentials.Credentials)
+    acting = credentials(replace(TARGET, credentials_file=path, impersonate="a@b.example"))
+    assert isinstance(acting, impersonated_credentials.Credentials)
+
+
+def test_a_workload_of_another_cloud_may_be_named(tmp_path: Path) -> None:
+    path = tmp_path / "workload.json"
+    path.write_text(
+        json.dumps(
+            {
+                "type": "external_account",
+                "audience": "//iam.googleapis.com/projects/1/locations/global/pools/p/providers/q",
+                "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+                "token_url": "https://sts.googleapis.com/v1/token",
+                "credential_source": {"file": "/var/run/token"},
+            }
+        )
+    )
+    workload = credentials(replace(TARGET, credentials_file=path))
+    assert isinstance(workload, identity_pool.Credentials)
+
+
+@pytest.mark.parametrize(
+    ("said", "todo"),
+    [
+        ("invalid_grant: Token has been expired or revoked.", "gcloud auth application-default"),
+        ("Reauthentication is needed.", "gcloud auth application-default login"),
+        (
+            "IAM Service Account Credentials API has not been used in project 1 before.",
+            "Enable the API iamcredentials.googleapis.com",
+        ),
+        (
+            "Permission 'iam.serviceAccounts.getAccessToken' denied on resource",
+            "roles/iam.serviceAccountTokenCreator",
+        ),
+    ],
+)
+def test_a_refused_login_says_how_to_get_in(said: str, todo: str) -> None:
+    def refused() -> None:
+        raise RefreshError(said, {"error": "secret"})
+
+    with pytest.raises(WarehouseAccessError, match="login was refused") as told:
+        Calls("bigquery.googleapis.com")("list it", refused)
+    assert todo in told.value.hint
+    assert "roles/bigquery" not in told.value.hint
+    assert "secret" not in str(told.value)
+
+
+def test_an_api_that_is_off_is_named() -> None:
+    message = "BigQuery API has not been used in project 7 before or it is disabled."
+    error = service_error(reason="accessNotConfigured", message=message, doing="run it")
+    assert isinstance(error, WarehouseAccessError)
+    assert error.hint == "Enable the API bigquery.googleapis.com in the project."

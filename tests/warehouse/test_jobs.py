@@ -1,14 +1,21 @@
 """Waiting for jobs: polls, deadlines, repeats, cancellation; load jobs that are known already."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
-from techmart_fast.errors import SpoolError, WarehouseAccessError, WarehouseError
+from techmart_fast.errors import (
+    SpoolError,
+    WarehouseAccessError,
+    WarehouseError,
+    WrongWarehouseError,
+)
 from techmart_fast.warehouse import (
     LoadGroup,
     LoadPart,
@@ -19,8 +26,9 @@ from techmart_fast.warehouse import (
 )
 from techmart_fast.warehouse.faults import service_error
 from techmart_fast.warehouse.groups import JobCost
-from techmart_fast.warehouse.jobs import LONGEST_POLL_SECONDS, Jobs
+from techmart_fast.warehouse.jobs import LONGEST_POLL_SECONDS, POLL_ATTEMPTS, Jobs
 from techmart_fast.warehouse.schema import declared
+from techmart_fast.warehouse.service import JobState
 from techmart_fast.warehouse.statements import Statement
 from tests.warehouse.fakes import (
     TARGET,
@@ -223,13 +231,21 @@ async def test_a_group_is_merged_only_when_its_staging_table_holds_its_rows(
     assert "query" not in service.kinds()
 
 
-async def test_a_dataset_that_has_everything_costs_one_request() -> None:
-    existing = {one.name: {"schema_version": str(one.version)} for one in declared().values()}
+def everything(**labels: str) -> dict[str, dict[str, str]]:
+    """The labels of a complete dataset of the present version."""
+    return {
+        one.name: {"app": "techmart", "schema_version": str(one.version), **labels}
+        for one in declared().values()
+    }
+
+
+async def test_a_dataset_that_has_everything_costs_two_requests() -> None:
+    existing = everything()
     service = FakeService(existing=existing)
     async with sink_of(service) as sink:
         ensured = await sink.ensure()
     assert (ensured.created, ensured.migrated) == ((), ())
-    assert service.kinds() == ["tables"]
+    assert sorted(service.kinds()) == ["location", "tables"]
 
 
 async def test_a_missing_dataset_is_made_with_tables_before_views() -> None:
@@ -237,20 +253,20 @@ async def test_a_missing_dataset_is_made_with_tables_before_views() -> None:
     async with sink_of(service) as sink:
         ensured = await sink.ensure()
     assert ensured.created == tuple(declared())
-    assert service.kinds()[:2] == ["tables", "create_dataset"]
+    assert service.kinds()[2] == "create_dataset"
     made = ["VIEW" in sql.partition("\n")[0] for kind, sql in service.sent if kind == "query"]
     assert made == sorted(made)
 
 
 async def test_an_older_table_gets_its_new_column_and_the_new_version() -> None:
-    existing = {one.name: {"schema_version": str(one.version)} for one in declared().values()}
-    existing["users"] = {"schema_version": "0"}
+    existing = everything()
+    existing["users"] = {"app": "techmart", "schema_version": "0"}
     columns = frozenset(column.name for column in declared()["users"].columns)
     service = FakeService(existing=existing, columns_of={"users": columns - {"age_group"}})
     async with sink_of(service) as sink:
         ensured = await sink.ensure()
     assert ensured.migrated == ("users",)
-    assert service.sent[1:] == [
+    assert service.sent[2:] == [
         ("query", "ALTER TABLE users ADD COLUMN IF NOT EXISTS age_group STRING"),
         ("label", f"users schema_version={declared()['users'].version}"),
     ]
@@ -263,10 +279,7 @@ async def test_an_older_table_gets_its_new_column_and_the_new_version() -> None:
 async def test_the_expiry_of_the_facts_is_sent_when_it_changed(
     label: str, days: int | None, sent: list[str]
 ) -> None:
-    existing = {
-        one.name: {"schema_version": str(one.version), "expires_days": label}
-        for one in declared().values()
-    }
+    existing = everything(expires_days=label)
     service = FakeService(existing=existing)
     target = replace(TARGET, partition_expiration_days=days)
     async with WarehouseSink(target, connect=lambda _: service, clock=FakeClock()) as sink:
@@ -321,3 +334,97 @@ def test_the_jobs_of_a_day_stay_under_the_limit_of_a_table() -> None:
 def test_a_group_that_makes_no_sense_is_refused(make: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match=r"group|members"):
         make()
+
+
+async def test_a_users_own_table_of_the_same_name_is_left_alone() -> None:
+    service = FakeService(existing=everything() | {"daily_sales_summary": {}})
+    async with sink_of(service) as sink:
+        with pytest.raises(WarehouseError, match="did not make"):
+            await sink.ensure()
+    assert sorted(service.kinds()) == ["location", "tables"]
+
+
+async def test_a_dataset_in_another_place_is_named_before_anything_is_made() -> None:
+    service = FakeService(existing={}, place="EU")
+    async with sink_of(service) as sink:
+        with pytest.raises(WarehouseError, match="is in EU, not in US") as told:
+            await sink.ensure()
+    assert told.value.hint == "Set BIGQUERY_LOCATION=EU."
+    assert sorted(service.kinds()) == ["location", "tables"]
+
+
+DATABASE, OTHER = UUID(int=1), UUID(int=2)
+
+
+@pytest.mark.parametrize("published", [False, True])
+async def test_a_dataset_belongs_to_the_first_database_that_comes(published: bool) -> None:
+    service = FakeService(existing=everything(), counts={"users": 3})
+    async with sink_of(service) as sink:
+        await sink.ensure()
+        await sink.belong_to(DATABASE, has_published=published)
+    assert service.sent[-1] == ("label", f"users database={DATABASE.hex}")
+
+
+@pytest.mark.parametrize("published", [False, True])
+async def test_a_dataset_of_another_database_is_refused(published: bool) -> None:
+    service = FakeService(existing=everything(database=OTHER.hex), counts={"users": 3})
+    async with sink_of(service) as sink:
+        await sink.ensure()
+        with pytest.raises(WrongWarehouseError, match="another PostgreSQL database"):
+            await sink.belong_to(DATABASE, has_published=published)
+    assert "label" not in service.kinds()
+
+
+async def test_an_empty_dataset_is_refused_when_rows_were_published() -> None:
+    service = FakeService(existing=everything())
+    async with sink_of(service) as sink:
+        await sink.ensure()
+        with pytest.raises(WrongWarehouseError, match="is empty"):
+            await sink.belong_to(DATABASE, has_published=True)
+    assert "label" not in service.kinds()
+
+
+async def test_a_cancelled_submission_is_waited_for_and_its_job_cancelled() -> None:
+    submitting, go_on = threading.Event(), threading.Event()
+
+    def slow() -> JobState:
+        submitting.set()
+        assert go_on.wait(10)
+        return running()
+
+    service = scripted(slow)
+    async with jobs_of(service) as (jobs, _):
+        task = asyncio.create_task(jobs.run(STATEMENT))
+        assert await asyncio.to_thread(submitting.wait, 10)
+        task.cancel()
+        await asyncio.sleep(0)
+        assert "cancel" not in service.kinds(), "it would find no job, which then runs"
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert service.kinds() == ["query", "cancel"]
+
+
+async def test_a_job_that_can_not_be_looked_at_for_a_moment_is_not_submitted_again() -> None:
+    service = scripted(running(), passing(), ended(rows=4))
+    async with jobs_of(service) as (jobs, _):
+        assert (await jobs.run(STATEMENT)).rows == 4
+    assert service.kinds() == ["query", "poll", "poll"]
+
+
+async def test_a_job_that_can_not_be_looked_at_any_more_is_cancelled_and_given_up() -> None:
+    service = scripted(running(), *[passing()] * POLL_ATTEMPTS)
+    async with jobs_of(service) as (jobs, _):
+        with pytest.raises(WarehouseError, match="could not be looked at") as told:
+            await jobs.run(STATEMENT)
+    assert told.value.transient
+    assert service.kinds() == ["query", *["poll"] * POLL_ATTEMPTS, "cancel"]
+
+
+@pytest.mark.parametrize("load", ["users", "rejected_transactions"])
+def test_a_stored_job_id_gives_its_part_back(load: str) -> None:
+    table = LoadTable(load)
+    part = LoadPart(group_id="g_1_2", table=table, part=7, attempt=3, members=(paper_file(table),))
+    assert LoadPart.of_job(part.job_id, part.members) == part
+    with pytest.raises(ValueError, match="not the id"):
+        LoadPart.of_job("techmart_load_users_g", part.members)

@@ -61,3 +61,9 @@ WHERE group_id = ANY ($1::uuid[]) AND published_at IS NULL
 -- $1 group_ids.
 UPDATE techmart_loader.load_groups SET published_at = now()
 WHERE group_id = ANY ($1::uuid[]) AND published_at IS NULL
+
+-- name: publication
+-- Which database this is, and whether any warehouse holds rows of it.
+SELECT database_id,
+       EXISTS (SELECT FROM techmart_loader.outbox WHERE published_at IS NOT NULL) AS has_published
+FROM techmart_loader.identity

@@ -1,11 +1,11 @@
 -- Merges a group's staging table into the rejected records. A record's identity is its source
 -- position and a rejection never changes, so what is there already stays as it is.
--- @dates is sent as literals (partition pruning).
+-- @dates and @new_dates, a piece of them, are sent as literals (partition pruning).
 MERGE rejected_transactions AS T
 USING (
   SELECT *
   FROM staging_rejected_transactions
-  WHERE TRUE
+  WHERE transaction_date IN UNNEST(@new_dates)
   QUALIFY ROW_NUMBER() OVER (
     PARTITION BY source_ordinal, source_offset ORDER BY code, batch_id
   ) = 1
