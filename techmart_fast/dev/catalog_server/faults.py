@@ -1,4 +1,4 @@
-"""What befalls a request by chance: decided by the seed and by its number, before it is answered."""
+"""What befalls a request by chance: decided by the seed and its number, before the answer."""
 
 from dataclasses import dataclass
 from decimal import Decimal

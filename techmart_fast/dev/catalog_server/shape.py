@@ -12,7 +12,7 @@ RECORDS = "data"
 """The member of a page's object that holds its records."""
 
 _LAYOUT = layout(FileFormat.JSON, FIELDS[Feed.PRODUCTS])
-_NEW_FIELD = ("discount_percent", Bare("12.5"))
+_NEW_FIELD: Mapping[str, str] = {"discount_percent": Bare("12.5")}
 
 
 def page_text(
@@ -43,8 +43,7 @@ def _drifted(record: Mapping[str, str], drift: Drift | None) -> Mapping[str, str
     if drift is None or drift.kind is DriftKind.ENVELOPE:
         return record
     if drift.kind is DriftKind.NEW_FIELD:
-        name, value = _NEW_FIELD
-        return {**record, name: value}
+        return {**record, **_NEW_FIELD}
     changed: dict[str, str] = {}
     for name, value in record.items():
         if name != drift.field:
