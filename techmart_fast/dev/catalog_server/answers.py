@@ -101,22 +101,30 @@ def http_date(moment: datetime) -> str:
     return format_datetime(moment.astimezone(UTC), usegmt=True)
 
 
-async def send_cut(request: web.Request, answer: web.Response, cut: Cut) -> web.StreamResponse:
-    """Send the beginning of an answer, then close or reset its connection."""
-    body = answer.body if isinstance(answer.body, bytes) else b""
-    own = {"Content-Length", "Transfer-Encoding"}
-    headers = {name: value for name, value in answer.headers.items() if name not in own}
-    begun = web.StreamResponse(status=answer.status, headers=headers)
-    if cut.chunked and request.version >= HttpVersion11:
-        begun.enable_chunked_encoding()
-    else:
-        begun.content_length = len(body)
-    await begun.prepare(request)
-    if kept := body[: cut.kept_bytes(len(body))]:
-        await begun.write(kept)
-    if request.transport is not None:
-        if cut.reset:
-            request.transport.abort()
+class CutAnswer(web.Response):
+    """An answer that will be cut; until it is sent it may still get headers."""
+
+    def __init__(self, answer: web.Response, cut: Cut) -> None:
+        body = answer.body if isinstance(answer.body, bytes) else b""
+        # The length is told, or not, when it is sent.
+        headers = {name: text for name, text in answer.headers.items() if name != "Content-Length"}
+        super().__init__(status=answer.status, headers=headers)
+        self.planned = body
+        self.how = cut
+
+    async def send(self, request: web.Request) -> web.StreamResponse:
+        """Send the beginning, then close or reset the connection."""
+        begun = web.StreamResponse(status=self.status, headers=self.headers)
+        if self.how.chunked and request.version >= HttpVersion11:
+            begun.enable_chunked_encoding()
         else:
-            request.transport.close()
-    return begun
+            begun.content_length = len(self.planned)
+        await begun.prepare(request)
+        if kept := self.planned[: self.how.kept_bytes(len(self.planned))]:
+            await begun.write(kept)
+        if request.transport is not None:
+            if self.how.reset:
+                request.transport.abort()
+            else:
+                request.transport.close()
+        return begun

@@ -7,10 +7,10 @@ from aiohttp import web
 
 from techmart_fast.dev.catalog_server.access import challenges, may_ask
 from techmart_fast.dev.catalog_server.answers import (
+    CutAnswer,
     answer_error,
     answer_json,
     http_date,
-    send_cut,
 )
 from techmart_fast.dev.catalog_server.listing import list_products
 from techmart_fast.dev.catalog_server.loopback import is_loopback_host
@@ -24,8 +24,6 @@ SERVER_NAME = "techmart-catalog-server"
 _ASIDE = frozenset({"/", "/stats", "/revise"})
 """Paths of the server about itself: not counted, not limited, and nothing befalls them."""
 
-_ADMISSION = "admission"
-_CUT = "cut"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -106,13 +104,14 @@ async def _counted(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         answer = await _in_shape(request, handler)
     finally:
-        # A cut answer has counted itself: its client may know of it before this is reached.
-        if _CUT not in request:
-            if answer is None:
-                tally.abandon()
-            else:
-                tally.answer(answer.status)
-    return answer
+        if answer is None:
+            tally.abandon()
+        elif isinstance(answer, CutAnswer):
+            tally.cut()
+        else:
+            tally.answer(answer.status)
+    # Counted before it is sent: its client may look at the counts as soon as it has it.
+    return await answer.send(request) if isinstance(answer, CutAnswer) else answer
 
 
 async def _in_shape(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -135,12 +134,15 @@ async def _limited(request: web.Request, handler: Handler) -> web.StreamResponse
     if state.limit is None or request.path in _ASIDE:
         return await handler(request)
     admission = state.limit.admit()
-    request[_ADMISSION] = admission
     if admission.admitted:
-        return await handler(request)
-    return answer_error(
-        429, "too_many_requests", "More requests than a second may have.", _later(state, admission)
-    )
+        answer = await _in_shape(request, handler)
+    else:
+        later = _later(state, admission)
+        answer = answer_error(429, "too_many_requests", "More than a second may have.", later)
+    answer.headers["RateLimit-Limit"] = str(admission.limit)
+    answer.headers["RateLimit-Remaining"] = str(admission.remaining)
+    answer.headers["RateLimit-Reset"] = str(admission.wait_seconds)
+    return answer
 
 
 def _later(state: State, admission: Admission) -> dict[str, str]:
@@ -182,15 +184,8 @@ async def _fated(request: web.Request, handler: Handler) -> web.StreamResponse:
     answer = await _in_shape(request, handler)
     if fate.cut is None or not isinstance(answer, web.Response):
         return answer
-    request[_CUT] = fate.cut
-    state.tally.cut()
-    return await send_cut(request, answer, fate.cut)
+    return CutAnswer(answer, fate.cut)
 
 
 async def _sign(request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = SERVER_NAME
-    admission = request.get(_ADMISSION)
-    if isinstance(admission, Admission):
-        response.headers["RateLimit-Limit"] = str(admission.limit)
-        response.headers["RateLimit-Remaining"] = str(admission.remaining)
-        response.headers["RateLimit-Reset"] = str(admission.wait_seconds)
