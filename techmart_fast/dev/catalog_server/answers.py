@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 
@@ -119,9 +120,11 @@ class CutAnswer(web.Response):
             begun.enable_chunked_encoding()
         else:
             begun.content_length = len(self.planned)
-        await begun.prepare(request)
-        if kept := self.planned[: self.how.kept_bytes(len(self.planned))]:
-            await begun.write(kept)
+        # A client that went away by itself is cut already.
+        with suppress(ConnectionError):
+            await begun.prepare(request)
+            if kept := self.planned[: self.how.kept_bytes(len(self.planned))]:
+                await begun.write(kept)
         if request.transport is not None:
             if self.how.reset:
                 request.transport.abort()
