@@ -1,8 +1,9 @@
-"""Commands and groups of this command line: common options, examples in help, byte sizes."""
+"""Commands and groups of this command line: common options, examples in help, kinds of values."""
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,24 @@ class ByteSize(click.ParamType[int]):
         if found is None or found[2] not in _UNITS:
             self.fail(f"{value!r} is not a size like 16MiB or 1048576.", param, ctx)
         return int(float(found[1]) * _UNITS[found[2]])
+
+
+class Number(click.ParamType[Decimal]):
+    """A decimal number, exact."""
+
+    name = "number"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Decimal:
+        """The number as a Decimal."""
+        try:
+            number = Decimal(str(value))
+        except InvalidOperation:
+            number = Decimal("NaN")
+        if not number.is_finite():
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
 
 
 def _stores(name: str) -> Callable[[click.Context, click.Parameter, object], None]:

@@ -1,35 +1,17 @@
-"""`dev`: sample shops to try out, the reference pages, shell completion."""
+"""`dev`: sample shops and a catalogue to try out, the reference pages, shell completion."""
 
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 import click
 
-from techmart_fast.cli.framework import Facts, Group
+from techmart_fast.cli.commands.catalog_server import catalog_server
+from techmart_fast.cli.framework import Facts, Group, Number
 from techmart_fast.cli.invocation import Invocation
 
 FORMATS = ("ndjson", "json", "csv")
 COMPRESSIONS = ("none", "gzip", "zstd", "bz2")
 DAY = click.DateTime(formats=["%Y-%m-%d"])
-
-
-class Number(click.ParamType[Decimal]):
-    """A decimal number, exact."""
-
-    name = "number"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Decimal:
-        """The number as a Decimal."""
-        try:
-            number = Decimal(str(value))
-        except InvalidOperation:
-            number = Decimal("NaN")
-        if not number.is_finite():
-            self.fail(f"{value!r} is not a number.", param, ctx)
-        return number
 
 
 @click.group(cls=Group)
@@ -174,6 +156,9 @@ def generate(invocation: Invocation, /, *, as_json: bool, **choice: Any) -> int:
 
     choice["end"] = choice["end"].date()
     return generate_and_tell(choice, quiet=invocation.quiet, as_json=as_json)
+
+
+dev.add_command(catalog_server)
 
 
 @dev.command(
