@@ -9,6 +9,7 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ from techmart_fast.warehouse import STAND_IN_PROJECT, jobs
 from tests.shops import Shop, State, sources_in
 
 Fault = dict[str, object]
-Ask = Callable[..., None]
 MakeShop = Callable[..., Shop]
 
 UPLOAD: Fault = {"method": "POST", "path": "^/upload/"}
@@ -72,18 +72,35 @@ def shop_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalHome]:
     asyncio.run(stop(home))
 
 
+@dataclass(frozen=True)
+class Ask:
+    """Asks the stand-in for faults, in place of those before."""
+
+    home: LocalHome
+
+    def __call__(self, *faults: Fault) -> None:
+        answer = requests.post(self._address, json=faults, timeout=10)
+        assert answer.status_code == 200
+
+    def left(self) -> list[int]:
+        """How many strikes each fault has left: one that never struck tests nothing."""
+        answer = requests.get(self._address, timeout=10).json()["left"]
+        assert isinstance(answer, list)
+        return answer
+
+    @property
+    def _address(self) -> str:
+        standin = status(self.home).standin
+        assert standin is not None
+        return f"{standin.url}/standin/faults"
+
+
 @pytest.fixture
 def ask(shop_home: LocalHome) -> Iterator[Ask]:
     """Asks for faults; none are left at the end."""
-
-    def post(*faults: Fault) -> None:
-        standin = status(shop_home).standin
-        assert standin is not None
-        answer = requests.post(f"{standin.url}/standin/faults", json=faults, timeout=10)
-        assert answer.status_code == 200
-
-    yield post
-    post()
+    asking = Ask(shop_home)
+    yield asking
+    asking()
 
 
 @pytest.fixture(autouse=True)
@@ -136,6 +153,7 @@ async def test_a_run_gets_over(
     shop = make_shop()
     ask(*PASSING[trouble])
     await shop.load(generated)
+    assert ask.left() == [0] * len(PASSING[trouble])
     ask()
     await as_without_trouble(shop, make_shop, generated, untroubled)
 
@@ -152,6 +170,9 @@ async def test_a_run_ends_in_time_and_the_next_one_completes_it(
     faults, words = LASTING[trouble]
     ask(*faults)
     failed = await impatient(shop).run(sources_in(generated))
+    assert all(
+        times < fault.get("times", 1) for times, fault in zip(ask.left(), faults, strict=True)
+    )
     assert (failed.status, failed.exit_code) == (RunStatus.FAILED, ExitCode.SINKS_DIFFER)
     assert words in str(failed.error).lower()
     assert "Run again" in str(failed.error)

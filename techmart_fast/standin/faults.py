@@ -1,7 +1,7 @@
 """The seam for tests: requests and jobs that fail, hang or lose their answer, as asked for before.
 
 Only a stand-in started with `--faults` has it. `POST /standin/faults` takes a list of faults and
-replaces the ones before; each is used up by matching requests or jobs.
+replaces the ones before; each is used up by matching requests or jobs. `GET` tells how far.
 """
 
 import asyncio
@@ -64,6 +64,12 @@ async def replace(request: web.Request) -> web.Response:
     body = await request.json()
     request.app[FAULTS][:] = [Fault(**one) for one in body]
     return answer({"faults": len(request.app[FAULTS])})
+
+
+@routes.get(PATH)
+async def left(request: web.Request) -> web.Response:
+    """How many strikes each of the faults has left, in their order."""
+    return answer({"left": [fault.times for fault in request.app[FAULTS]]})
 
 
 @web.middleware

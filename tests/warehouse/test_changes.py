@@ -180,7 +180,11 @@ async def _interrupted(shop: Warehouse) -> Rollups:
 
 def test_the_same_rows_again_change_nothing(story: Story) -> None:
     assert story.again == story.first
-    assert set(story.written_again.values()) == {0, 1}  # 1: the rejection, of the first load
+    rejections = LoadTable.REJECTED_TRANSACTIONS.value
+    # One rejection is of the first load, which the others had before.
+    assert {table: written for table, written in story.written_again.items() if written} == {
+        rejections: 1
+    }
 
 
 def test_a_correction_moves_a_row_to_another_day_user_and_product(story: Story) -> None:

@@ -322,7 +322,9 @@ def test_the_jobs_of_a_day_stay_under_the_limit_of_a_table() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: LoadPart(group_id="a-b", table=LoadTable.USERS, part=0, members=()),
+        lambda: LoadPart(
+            group_id="a-b", table=LoadTable.USERS, part=0, members=(paper_file(LoadTable.USERS),)
+        ),
         lambda: LoadPart(group_id="a", table=LoadTable.USERS, part=0, members=()),
         lambda: group_of("g", LoadTable.USERS, paper_file(LoadTable.PRODUCTS)),
         lambda: LoadGroup(parts=()),
