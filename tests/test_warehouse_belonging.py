@@ -1,5 +1,6 @@
 """A database and a dataset belong together: no run fills another warehouse, or half of one."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from techmart_fast.api import DataSources
 from techmart_fast.errors import ExitCode, WrongWarehouseError
+from techmart_fast.pipeline.sinks import open_sinks
 from techmart_fast.settings import BigQuerySettings, Settings
 from tests.shops import Shop
 
@@ -52,3 +54,20 @@ async def test_two_databases_do_not_share_a_dataset(
     with pytest.raises(WrongWarehouseError, match="another PostgreSQL database"):
         await mixed.run(users(tmp_path, "u2"))
     assert (await second.run(users(tmp_path, "u2"))).error is None
+
+
+async def test_two_first_runs_at_once_do_not_disturb_each_other(
+    make_shop: Callable[..., Shop],
+) -> None:
+    settings = make_shop().settings
+
+    async def claim() -> None:
+        async with open_sinks(settings) as sinks:
+            await sinks.postgres.migrate()
+            await sinks.warehouse.ensure()
+            known = await sinks.postgres.publication()
+            await start.wait()
+            await sinks.warehouse.belong_to(known.database_id, has_published=False)
+
+    start = asyncio.Barrier(3)
+    await asyncio.gather(claim(), claim(), claim())

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 STAGING_DAYS = 7
 """A staging table lives as long as time travel: long enough to look into a failed load."""
 
+LABEL_ATTEMPTS = 5
+"""Two first runs of one dataset may label its tables at the same time."""
+
 UPLOAD_RETRIES = 2
 """Of one request of an upload; a failed upload is then sent again as a whole, by its job id."""
 
@@ -155,9 +158,21 @@ class GoogleService:
         """Set one label of a table."""
 
         def changed() -> None:
-            found = self._get_table(table)
-            found.labels = {**found.labels, name: value}
-            self._client.update_table(found, ["labels"], retry=self._retry, timeout=self._timeout)
+            for left in reversed(range(LABEL_ATTEMPTS)):
+                found = self._get_table(table)
+                if found.labels.get(name) == value:
+                    return
+                found.labels = {**found.labels, name: value}
+                try:
+                    self._client.update_table(
+                        found, ["labels"], retry=self._retry, timeout=self._timeout
+                    )
+                except api.PreconditionFailed:
+                    # Another run changed the table since it was read.
+                    if not left:
+                        raise
+                else:
+                    return
 
         self._call(f"label {table}", changed)
 

@@ -20,8 +20,8 @@ from catalog_support import Client, HandClock, serving
 from hypothesis import given
 from hypothesis import strategies as st
 
+from techmart_fast.cli import catalog_command as command
 from techmart_fast.cli.cataloguing import catalog_options
-from techmart_fast.cli.commands import catalog_server as command
 from techmart_fast.dev.catalog_server import (
     Access,
     CatalogOptions,

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from techmart_fast.cli.commands.catalog_server import catalog_server
+from techmart_fast.cli.catalog_command import catalog_server
 from techmart_fast.cli.framework import Facts, Group, Number
 from techmart_fast.cli.invocation import Invocation
 
