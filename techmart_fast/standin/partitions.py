@@ -8,9 +8,9 @@ import re
 from dataclasses import dataclass, replace
 from datetime import date
 
-from techmart_fast.standin.failure import ServiceError
+from techmart_fast.standin.failure import ServiceError, not_implemented
 from techmart_fast.standin.refs import TableRef, checked_table_name
-from techmart_fast.standin.resources import Table
+from techmart_fast.standin.resources import RangePartitioning, Table
 
 _DECORATED = re.compile(r"(.+)\$(\d{4})(\d{2})?(\d{2})?")
 
@@ -33,6 +33,8 @@ class PartitionId:
         if table.partitioning is None:
             text = f"The table {table.ref} is not partitioned: ${self.text} names no partition."
             raise ServiceError("invalid", text)
+        if isinstance(table.partitioning, RangePartitioning):
+            raise not_implemented("partition decorators of integer ranges")
         if table.partitioning.unit != self.unit:
             raise ServiceError(
                 "invalid",

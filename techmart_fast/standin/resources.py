@@ -27,6 +27,8 @@ _KEPT_TABLE = ("description", "expirationTime", "friendlyName", "labels", "table
 
 Body = Mapping[str, object]
 _NEVER = 1 << 62
+_MOST_PARTITIONS = 10_000
+"""https://cloud.google.com/bigquery/quotas#partitioned_tables"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,37 @@ class Partitioning:
         if self.expiration_ms is not None:
             body["expirationMs"] = str(self.expiration_ms)
         return body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangePartitioning:
+    """Partitioning by an INT64 column: `[start, start + interval)` and so on, up to before `end`.
+
+    All other values share a partition, and so do nulls.
+    https://cloud.google.com/bigquery/docs/partitioned-tables#integer_range
+    """
+
+    column: str
+    start: int
+    end: int
+    interval: int = 1
+
+    def to_api(self) -> dict[str, object]:
+        """The API's `RangePartitioning`."""
+        bounds = {"start": self.start, "end": self.end, "interval": self.interval}
+        return {"field": self.column, "range": {name: str(one) for name, one in bounds.items()}}
+
+    def check(self) -> None:
+        """Refuse what makes no partitions, or too many of them.
+
+        Raises:
+            ServiceError: `invalid`.
+        """
+        if self.interval <= 0 or self.end <= self.start:
+            raise ServiceError("invalid", "Integer ranges need an end after their start.")
+        if -(-(self.end - self.start) // self.interval) > _MOST_PARTITIONS:
+            text = f"A table has {_MOST_PARTITIONS} partitions at most."
+            raise ServiceError("invalid", text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +124,7 @@ class Table:
     created_ms: int
     modified_ms: int
     view_query: str | None = None
-    partitioning: Partitioning | None = None
+    partitioning: Partitioning | RangePartitioning | None = None
     clustering: tuple[str, ...] = ()
     require_partition_filter: bool = False
     details: Body = field(default_factory=dict)
@@ -125,7 +158,9 @@ class Table:
         if self.view_query is not None:
             body["view"] = {"query": self.view_query, "useLegacySql": False}
         if self.partitioning is not None:
-            body["timePartitioning"] = self.partitioning.to_api()
+            by_time = isinstance(self.partitioning, Partitioning)
+            kind = "timePartitioning" if by_time else "rangePartitioning"
+            body[kind] = self.partitioning.to_api()
             body["requirePartitionFilter"] = self.require_partition_filter
         if self.clustering:
             body["clustering"] = {"fields": list(self.clustering)}
@@ -154,14 +189,14 @@ class Table:
         )
 
 
-def partitioning_from_api(body: Body) -> Partitioning | None:
+def partitioning_from_api(body: Body) -> Partitioning | RangePartitioning | None:
     """The partitioning that a table's resource asks for.
 
     Raises:
         ServiceError: a kind of partitioning that the stand-in does not have.
     """
-    if body.get("rangePartitioning"):
-        raise not_implemented("integer range partitioning")
+    if isinstance(ranges := body.get("rangePartitioning"), Mapping):
+        return _ranges_from_api(ranges)
     wanted = body.get("timePartitioning")
     if not isinstance(wanted, Mapping):
         return None
@@ -176,6 +211,18 @@ def partitioning_from_api(body: Body) -> Partitioning | None:
         unit=unit,
         expiration_ms=None if expiration in (None, "") else int(str(expiration)),
     )
+
+
+def _ranges_from_api(body: Body) -> RangePartitioning:
+    bounds = body.get("range")
+    if not body.get("field") or not isinstance(bounds, Mapping):
+        raise ServiceError("invalid", "rangePartitioning needs a field and a range.")
+    try:
+        start, end, interval = (int(str(bounds[name])) for name in ("start", "end", "interval"))
+    except (KeyError, ValueError):
+        text = "The range of rangePartitioning needs whole numbers: start, end, interval."
+        raise ServiceError("invalid", text) from None
+    return RangePartitioning(column=str(body["field"]), start=start, end=end, interval=interval)
 
 
 def clustering_from_api(body: Body) -> tuple[str, ...]:
@@ -199,11 +246,15 @@ def check_layout(table: Table) -> Table:
     """
     if table.partitioning is not None:
         column = table.column(table.partitioning.column)
-        if column is None or column.mode == "REPEATED" or column.kind not in _PARTITION_KINDS:
+        kinds: tuple[str, ...] = _TIME_KINDS
+        if isinstance(table.partitioning, RangePartitioning):
+            table.partitioning.check()
+            kinds = ("INT64",)
+        if column is None or column.mode == "REPEATED" or column.kind not in kinds:
             raise ServiceError(
                 "invalid",
                 f"The field specified for partitioning, {table.partitioning.column}, must be a "
-                "top-level DATE, DATETIME or TIMESTAMP column.",
+                f"top-level column of type {' or '.join(kinds)}.",
             )
     elif table.require_partition_filter:
         raise ServiceError("invalid", "require_partition_filter needs a partitioned table.")
@@ -217,7 +268,7 @@ def check_layout(table: Table) -> Table:
     return table
 
 
-_PARTITION_KINDS = ("DATE", "DATETIME", "TIMESTAMP")
+_TIME_KINDS = ("DATE", "DATETIME", "TIMESTAMP")
 
 
 def kept_dataset_details(body: Body) -> dict[str, object]:

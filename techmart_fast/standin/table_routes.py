@@ -14,6 +14,8 @@ from techmart_fast.standin.failure import ServiceError, not_found, not_implement
 from techmart_fast.standin.partitions import split_decorator
 from techmart_fast.standin.refs import TableRef, checked_table_name, table_ref
 from techmart_fast.standin.resources import (
+    Partitioning,
+    RangePartitioning,
     Table,
     check_layout,
     clustering_from_api,
@@ -111,7 +113,8 @@ async def list_all(request: web.Request) -> web.Response:
     found = await request.app[SERVICE].read(read)
     first = first_row(token=request.query.get("pageToken"), start_index=None, total=len(found))
     size = whole_number(request, "maxResults") or 1000
-    keys = ("kind", "id", "tableReference", "type", "labels", "timePartitioning", "clustering",
+    keys = ("kind", "id", "tableReference", "type", "labels", "timePartitioning",
+            "rangePartitioning", "clustering",
             "creationTime", "expirationTime", "friendlyName", "view")  # fmt: skip
     listed = [
         {key: value for key, value in one.to_api().items() if key in keys}
@@ -155,13 +158,9 @@ def _patched(work: Work, table: Table, body: Body) -> Table:
         table = replace(table, view_query=text, schema=view_columns(work, table.ref, text))
     elif body.get("schema"):
         table = _with_schema(work, table, schema_from_api(body["schema"]))
-    if "timePartitioning" in body:
+    if "timePartitioning" in body or "rangePartitioning" in body:
         partitioning = partitioning_from_api(body)
-        before = table.partitioning
-        same = (partitioning and (partitioning.column, partitioning.unit)) == (
-            before and (before.column, before.unit)
-        )
-        if not same:
+        if _without_expiration(partitioning) != _without_expiration(table.partitioning):
             raise ServiceError("invalid", "The partitioning of a table can't be changed.")
         table = replace(table, partitioning=partitioning)
     if "clustering" in body:
@@ -169,6 +168,15 @@ def _patched(work: Work, table: Table, body: Body) -> Table:
     if "requirePartitionFilter" in body:
         table = replace(table, require_partition_filter=bool(body["requirePartitionFilter"]))
     return check_layout(replace(table, details=patched_table(table.details, body)))
+
+
+def _without_expiration(
+    partitioning: Partitioning | RangePartitioning | None,
+) -> Partitioning | RangePartitioning | None:
+    """What of a partitioning can't be changed."""
+    if isinstance(partitioning, Partitioning):
+        return replace(partitioning, expiration_ms=None)
+    return partitioning
 
 
 def _with_schema(work: Work, table: Table, schema: Sequence[Field]) -> Table:

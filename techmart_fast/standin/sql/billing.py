@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from techmart_fast.standin.bqtypes import quoted
 from techmart_fast.standin.failure import ServiceError, invalid_query
-from techmart_fast.standin.resources import Table
+from techmart_fast.standin.resources import RangePartitioning, Table
 from techmart_fast.standin.sql.parameters import Parameters
 from techmart_fast.standin.sql.scans import Scan
 from techmart_fast.standin.volume import table_bytes
@@ -52,12 +52,27 @@ def _scanned(work: Work, scan: Scan, parameters: Parameters) -> int:
 
 def rows_left(work: Work, scan: Scan, parameters: Parameters) -> int:
     """Rows of the partitions that a scan's literal filters leave."""
-    source = f"SELECT count(*) FROM {physical(scan.table.ref)} AS {quoted(scan.alias)}"
+    source = f"{physical(scan.table.ref)} AS {quoted(scan.alias)}"
     if not scan.filters:
-        return work.count(source)
+        return work.count(f"SELECT count(*) FROM {source}")
     condition = exp.and_(*(one.copy() for one in scan.filters))
     where = condition.sql(dialect="duckdb", identify=True)
-    return work.count(f"{source} WHERE {where}", parameters.used_in(condition) or None)
+    ranges = scan.table.partitioning
+    if isinstance(ranges, RangePartitioning) and ranges.interval > 1:
+        # Partitions are read whole: those with a value that the filter lets through.
+        number = _partition_number(ranges, scan.alias)
+        where = f"{number} IN (SELECT {number} FROM {source} WHERE {where})"
+    sql = f"SELECT count(*) FROM {source} WHERE {where}"
+    return work.count(sql, parameters.used_in(condition) or None)
+
+
+def _partition_number(ranges: RangePartitioning, alias: str) -> str:
+    column = f"{quoted(alias)}.{quoted(ranges.column)}"
+    return (
+        f"CASE WHEN {column} IS NULL THEN -2 "
+        f"WHEN {column} >= {ranges.start} AND {column} < {ranges.end} "
+        f"THEN ({column} - {ranges.start}) // {ranges.interval} ELSE -1 END"
+    )
 
 
 def billed_bytes(processed: int, tables: int) -> int:

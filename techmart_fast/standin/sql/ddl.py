@@ -213,13 +213,18 @@ def _with_column(table: Table, action: exp.ColumnDef, context: Context) -> Table
 def _with_options(table: Table, action: exp.AlterSet, context: Context) -> Table:
     options = [one for group in action.expressions for one in group.expressions]
     clauses = clauses_of(options, lambda value: _evaluated(value, context))
-    required = clauses.require_partition_filter
+    required, partitioning = clauses.require_partition_filter, table.partitioning
+    if clauses.sets_expiration:
+        if partitioning is None:
+            raise invalid_query("partition_expiration_days needs a partitioned table.")
+        partitioning = clauses.expiring(partitioning)
     # SET OPTIONS replaces all labels, where a patch of the API merges them.
     details = {key: one for key, one in table.details.items() if key not in clauses.details}
     return check_layout(
         replace(
             table,
             details=patched_table(details, clauses.details),
+            partitioning=partitioning,
             require_partition_filter=(
                 table.require_partition_filter if required is None else required
             ),

@@ -4,13 +4,13 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/data-definition-la
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
 from techmart_fast.standin.bqtypes import Field, Kind
 from techmart_fast.standin.failure import invalid_query, not_implemented
-from techmart_fast.standin.resources import Partitioning
+from techmart_fast.standin.resources import Partitioning, RangePartitioning
 from techmart_fast.standin.sql.casts import kind_of_target
 from techmart_fast.standin.sql.kinds import shown
 
@@ -25,12 +25,24 @@ class Clauses:
     `details` are properties of the API's resource; None removes one.
     """
 
-    partitioning: Partitioning | None = None
+    partitioning: Partitioning | RangePartitioning | None = None
     clustering: tuple[str, ...] = ()
+    sets_expiration: bool = False
     expiration_days: float | None = None
     require_partition_filter: bool | None = None
     location: str | None = None
     details: dict[str, object] = field(default_factory=dict)
+
+    def expiring(self, partitioning: Partitioning | RangePartitioning) -> Partitioning:
+        """The partitioning with the expiration that was set.
+
+        Raises:
+            ServiceError: partitions of numbers have no age.
+        """
+        if isinstance(partitioning, RangePartitioning):
+            raise invalid_query("partition_expiration_days needs partitions by time.")
+        days = self.expiration_days
+        return replace(partitioning, expiration_ms=None if days is None else round(days * _DAY_MS))
 
 
 Evaluate = Callable[[exp.Expr], object]
@@ -55,17 +67,15 @@ def clauses_of(properties: Iterable[exp.Expr], evaluate: Evaluate) -> Clauses:
             _option(found, one.name.lower(), one.args["value"], evaluate)
         else:
             raise not_implemented(f"this clause: {one.sql(dialect='bigquery')}")
-    if found.partitioning is not None and found.expiration_days is not None:
-        found.partitioning = Partitioning(
-            column=found.partitioning.column,
-            unit=found.partitioning.unit,
-            expiration_ms=round(found.expiration_days * _DAY_MS),
-        )
+    if found.partitioning is not None and found.sets_expiration:
+        found.partitioning = found.expiring(found.partitioning)
     return found
 
 
-def _partitioning(node: exp.Expr) -> Partitioning:
-    """`d`, `DATE(ts)`, `DATE_TRUNC(d, MONTH)` or `TIMESTAMP_TRUNC(ts, MONTH)`."""
+def _partitioning(node: exp.Expr) -> Partitioning | RangePartitioning:
+    """`d`, `DATE(ts)`, `DATE_TRUNC(d, MONTH)`, `TIMESTAMP_TRUNC(ts, MONTH)` or `RANGE_BUCKET`."""
+    if isinstance(node, exp.RangeBucket):
+        return _ranges(node)
     if isinstance(node, (exp.Column, exp.Identifier)):
         return Partitioning(column=node.name)
     if isinstance(node, exp.Date) and isinstance(node.this, exp.Column):
@@ -75,6 +85,27 @@ def _partitioning(node: exp.Expr) -> Partitioning:
         if unit in _PARTITION_UNITS:
             return Partitioning(column=node.this.name, unit=unit)
     raise not_implemented(f"PARTITION BY {shown(node)}")
+
+
+def _ranges(node: exp.RangeBucket) -> RangePartitioning:
+    """`RANGE_BUCKET(n, GENERATE_ARRAY(start, end[, interval]))`."""
+    series = node.expression
+    if not isinstance(node.this, exp.Column) or not isinstance(series, exp.GenerateSeries):
+        raise not_implemented(f"PARTITION BY {shown(node)}")
+    step = series.args.get("step")
+    return RangePartitioning(
+        column=node.this.name,
+        start=_whole(series.args["start"]),
+        end=_whole(series.args["end"]),
+        interval=1 if step is None else _whole(step),
+    )
+
+
+def _whole(node: exp.Expr) -> int:
+    sign, inner = (-1, node.this) if isinstance(node, exp.Neg) else (1, node)
+    if not isinstance(inner, exp.Literal) or inner.is_string or not inner.name.isdecimal():
+        raise invalid_query(f"The bounds of RANGE_BUCKET are whole numbers, not {shown(node)}.")
+    return sign * int(inner.name)
 
 
 def _option(found: Clauses, name: str, value: exp.Expr, evaluate: Evaluate) -> None:
@@ -88,6 +119,7 @@ def _option(found: Clauses, name: str, value: exp.Expr, evaluate: Evaluate) -> N
             at = None if isinstance(value, exp.Null) else evaluate(value)
             found.details["expirationTime"] = None if at is None else str(at)
         case "partition_expiration_days":
+            found.sets_expiration = True
             found.expiration_days = None if isinstance(value, exp.Null) else float(value.name)
         case "require_partition_filter":
             found.require_partition_filter = isinstance(value, exp.Boolean) and bool(value.this)

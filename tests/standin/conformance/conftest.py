@@ -2,7 +2,7 @@
 
 import pytest
 
-DOCUMENTATION = "https://cloud.google.com/bigquery/docs/"
+DOCUMENTATION = "https://cloud.google.com/bigquery/"
 
 
 @pytest.fixture(autouse=True)
