@@ -3,13 +3,17 @@
 https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#jobconfigurationload
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
+import duckdb
+
 from techmart_fast.standin.bqtypes import Field, quoted, schema_from_api
 from techmart_fast.standin.clock import now_ms
+from techmart_fast.standin.engine_errors import of_duckdb
 from techmart_fast.standin.failure import ServiceError, not_found, not_implemented
 from techmart_fast.standin.jobs import Outcome
 from techmart_fast.standin.parquet import converted, is_within, mismatch, parquet_fields
@@ -67,12 +71,13 @@ class LoadPlan:
     def run(self, work: Work) -> Outcome:
         """Write the file's rows into the destination."""
         size = self.file.stat().st_size
-        table, created = self._destination(work)
-        if self.partition is not None:
-            table = self._with_room(work, table, self.partition)
-        elif not created:
-            table = self._emptied(work, table)
-        table, rows = self._filled(work, table)
+        with _reading():
+            table, created = self._destination(work)
+            if self.partition is not None:
+                table = self._with_room(work, table, self.partition)
+            elif not created:
+                table = self._emptied(work, table)
+            table, rows = self._filled(work, table)
         work.put_table(table.modified(now_ms()))
         statistics = {
             "inputFiles": "1",
@@ -87,6 +92,11 @@ class LoadPlan:
     def _disposition(self) -> str:
         return str(self.settings.get("writeDisposition") or "WRITE_APPEND")
 
+    @property
+    def _found(self) -> tuple[Field, ...]:
+        """The file's columns as those of a table: a DECIMAL becomes NUMERIC without parameters."""
+        return tuple(map(_plain, self.fields))
+
     def _destination(self, work: Work) -> tuple[Table, bool]:
         """The table to write to, and whether it was just made."""
         work.dataset(self.target.parent)
@@ -95,7 +105,7 @@ class LoadPlan:
         if found is None:
             if self.settings.get("createDisposition") == "CREATE_NEVER":
                 raise not_found("Table", str(self.target))
-            table = self._new_table(asked or self.fields)
+            table = self._new_table(asked or self._found)
             work.add_table(table)
             return table, True
         if found.view_query is not None:
@@ -126,7 +136,7 @@ class LoadPlan:
 
     def _replaced(self, work: Work, table: Table, asked: tuple[Field, ...]) -> Table:
         """The table with the schema that WRITE_TRUNCATE leaves: the job's, else the file's."""
-        schema = asked or self.fields
+        schema = asked or self._found
         if [(one.name, one.type) for one in schema] == [(o.name, o.type) for o in table.schema]:
             return table
         fresh = check_layout(replace(table, schema=schema, parts=()))
@@ -138,7 +148,7 @@ class LoadPlan:
         """The table itself, with new columns where the job may add them."""
         options = self.settings.get("schemaUpdateOptions") or ()
         may_add = isinstance(options, Sequence) and "ALLOW_FIELD_ADDITION" in options
-        for one in asked or self.fields:
+        for one in asked or self._found:
             present = table.column(one.name)
             if present is None:
                 if not may_add:
@@ -148,7 +158,7 @@ class LoadPlan:
             elif asked and present.type != one.type:
                 text = f"Field {one.name} has changed type from {present.type} to {one.type}"
                 raise mismatch(table, text)
-        return table
+        return check_layout(table)
 
     def _emptied(self, work: Work, table: Table) -> Table:
         if self._disposition in ("WRITE_TRUNCATE", "WRITE_TRUNCATE_DATA"):
@@ -295,6 +305,23 @@ def plan_load(
         for number, file in enumerate(files)
     ]
     return plans[0] if len(plans) == 1 else GatheredPlan(tuple(plans))
+
+
+def _plain(field: Field) -> Field:
+    return replace(field, details={}, fields=tuple(map(_plain, field.fields)))
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """What a query would call an invalid one is an invalid file here."""
+    try:
+        yield
+    except duckdb.Error as error:
+        found = of_duckdb(error, cancelled=False)
+        if found.reason != "invalidQuery":
+            raise
+        text = f"Error while reading data, error message: {found.message}"
+        raise ServiceError("invalid", text) from error
 
 
 def _refuse_rows(work: Work, table: Table, where: str, days: Sequence[date] = ()) -> None:

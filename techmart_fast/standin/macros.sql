@@ -99,6 +99,13 @@ CREATE MACRO bq_day_of_week(d) AS date_part('dow', d) + 1;
 CREATE MACRO bq_week_number(d) AS (date_part('doy', d) + 6 - date_part('dow', d)) // 7;
 CREATE MACRO bq_millisecond(t) AS date_part('milliseconds', t) % 1000;
 CREATE MACRO bq_microsecond(t) AS date_part('microseconds', t) % 1000000;
+-- Computed dates and instants: DuckDB's calendar goes on where BigQuery's ends.
+CREATE MACRO bq_existing_date(d) AS
+    CASE WHEN d NOT BETWEEN DATE '0001-01-01' AND DATE '9999-12-31'
+         THEN CAST(error('Date out of range: ' || CAST(d AS VARCHAR)) AS DATE) ELSE d END;
+CREATE MACRO bq_existing_instant(t) AS
+    CASE WHEN t NOT BETWEEN TIMESTAMPTZ '0001-01-01 00:00:00+00' AND TIMESTAMPTZ '9999-12-31 23:59:59.999999+00'
+         THEN CAST(error('Timestamp out of range: ' || CAST(t AS VARCHAR)) AS TIMESTAMPTZ) ELSE t END;
 CREATE MACRO bq_floor_div(a, b) AS (a - ((a % b) + b) % b) // b;
 
 -- Texts: positions from the end, lengths that must not be negative, all white space.

@@ -1,13 +1,13 @@
 """Datasets, tables and views: what is remembered of them, and their API resources."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
 import orjson
 
-from techmart_fast.standin.bqtypes import Field, check_names, schema_from_api
+from techmart_fast.standin.bqtypes import Field, Kind, check_names, schema_from_api
 from techmart_fast.standin.failure import ServiceError, not_implemented
 from techmart_fast.standin.parts import Part
 from techmart_fast.standin.refs import DatasetRef, TableRef, table_ref
@@ -259,16 +259,31 @@ def check_layout(table: Table) -> Table:
     elif table.require_partition_filter:
         raise ServiceError("invalid", "require_partition_filter needs a partitioned table.")
     check_names(table.schema)
+    _check_enforced(table.schema)
     if len(table.clustering) > 4:
         raise ServiceError("invalid", "A table can be clustered by four columns at most.")
     for name in table.clustering:
         found = table.column(name)
-        if found is None or found.mode == "REPEATED" or found.kind in ("FLOAT64", "STRUCT"):
+        if found is None or found.mode == "REPEATED" or found.kind not in _CLUSTER_KINDS:
             raise ServiceError("invalid", f"The table can't be clustered by {name}.")
     return table
 
 
 _TIME_KINDS = ("DATE", "DATETIME", "TIMESTAMP")
+_CLUSTER_KINDS = (*_TIME_KINDS, "BIGNUMERIC", "BOOL", "INT64", "NUMERIC", "STRING")
+_ROUNDING = (None, "ROUNDING_MODE_UNSPECIFIED", "ROUND_HALF_AWAY_FROM_ZERO")
+
+
+def _check_enforced(schema: Sequence[Field]) -> None:
+    """Refuse what a column must hold to when the stand-in would not see to it."""
+    for one in schema:
+        if "maxLength" in one.details:
+            raise not_implemented(f"the maximum length of the column {one.name}")
+        if "precision" in one.details and one.kind is not Kind.NUMERIC:
+            raise not_implemented(f"the precision of the {one.kind} column {one.name}")
+        if one.details.get("roundingMode") not in _ROUNDING:
+            raise not_implemented(f"the rounding mode of the column {one.name}")
+        _check_enforced(one.fields)
 
 
 def kept_dataset_details(body: Body) -> dict[str, object]:

@@ -154,13 +154,18 @@ def _shifted(node: exp.Expr) -> exp.Expr:
     if isinstance(node, (exp.DateSub, exp.TimestampSub)):
         amount = exp.Neg(this=exp.Paren(this=amount))
     if kind == DATE:
-        return shifted_date(_dated(node.this, name="DATE_ADD"), amount, unit)
+        return existing_date(shifted_date(_dated(node.this, name="DATE_ADD"), amount, unit))
     if unit not in _MICROSECONDS:
         raise invalid_query(f"TIMESTAMP_ADD does not support the date part {unit}.")
     span = exp.Mul(this=exp.Paren(this=amount), expression=number(_MICROSECONDS[unit]))
     value = instant(node.this, name="TIMESTAMP_ADD")
     moved = exp.Add(this=value, expression=call("to_microseconds", span))
-    return cast(exp.Paren(this=moved), TIMESTAMP)
+    return cast(call("bq_existing_instant", exp.Paren(this=moved)), TIMESTAMP)
+
+
+def existing_date(value: exp.Expr) -> exp.Expr:
+    """A computed date, or an error outside of the years 1 to 9999."""
+    return cast(call("bq_existing_date", value), DATE)
 
 
 def shifted_date(value: exp.Expr, amount: exp.Expr, unit: str) -> exp.Expr:
@@ -280,7 +285,7 @@ def _days_since_epoch(node: exp.Expr) -> exp.Expr:
 @rule(exp.DateFromUnixDate, type_of=always(DATE))
 def _date_of_days(node: exp.Expr) -> exp.Expr:
     days = coerced(node.this, INT64, what="DATE_FROM_UNIX_DATE")
-    return shifted_date(cast(text("1970-01-01"), DATE), days, "DAY")
+    return existing_date(shifted_date(cast(text("1970-01-01"), DATE), days, "DAY"))
 
 
 @rule(exp.UnixToTime, type_of=always(TIMESTAMP))
@@ -289,4 +294,4 @@ def _instant_of_seconds(node: exp.Expr) -> exp.Expr:
     power = {None: 1_000_000, "0": 1_000_000, "3": 1_000, "6": 1}[scale.name if scale else None]
     value = coerced(node.this, INT64, what="TIMESTAMP_SECONDS")
     micros = exp.Mul(this=value, expression=number(power))
-    return cast(call("make_timestamptz", micros), TIMESTAMP)
+    return cast(call("bq_existing_instant", call("make_timestamptz", micros)), TIMESTAMP)

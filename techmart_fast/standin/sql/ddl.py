@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from techmart_fast.standin.bqtypes import BqType, Field, field_of
+from techmart_fast.standin.bqtypes import BqType, Field, Kind, field_of
 from techmart_fast.standin.clock import now_ms
 from techmart_fast.standin.duckdb_types import result_type
 from techmart_fast.standin.failure import duplicate, invalid_query, not_found, not_implemented
@@ -67,6 +67,9 @@ def create_table(node: exp.Create, context: Context) -> Done:
         context.charge(query)
         columns = columns or _columns_of(context.work, query, context.parameters)
     table = _fresh(ref, columns, clauses)
+    by = table.partitioning and table.column(table.partitioning.column)
+    if clauses.needs_date and by and by.kind is not Kind.DATE:
+        raise invalid_query(f"PARTITION BY expression must be DATE({by.name}) or a DATE column")
     operation = "REPLACE" if found is not None else "CREATE"
     if context.dry:
         return finished_ddl(context, statement, operation, ref)
@@ -82,7 +85,7 @@ def _fresh(ref: TableRef, columns: Sequence[Field], clauses: Clauses) -> Table:
             schema=tuple(columns),
             created_ms=now,
             modified_ms=now,
-            partitioning=clauses.partitioning,
+            partitioning=clauses.expiring(clauses.partitioning),
             clustering=clauses.clustering,
             require_partition_filter=bool(clauses.require_partition_filter),
             details={key: value for key, value in clauses.details.items() if value is not None},
@@ -213,18 +216,14 @@ def _with_column(table: Table, action: exp.ColumnDef, context: Context) -> Table
 def _with_options(table: Table, action: exp.AlterSet, context: Context) -> Table:
     options = [one for group in action.expressions for one in group.expressions]
     clauses = clauses_of(options, lambda value: _evaluated(value, context))
-    required, partitioning = clauses.require_partition_filter, table.partitioning
-    if clauses.sets_expiration:
-        if partitioning is None:
-            raise invalid_query("partition_expiration_days needs a partitioned table.")
-        partitioning = clauses.expiring(partitioning)
+    required = clauses.require_partition_filter
     # SET OPTIONS replaces all labels, where a patch of the API merges them.
     details = {key: one for key, one in table.details.items() if key not in clauses.details}
     return check_layout(
         replace(
             table,
+            partitioning=clauses.expiring(table.partitioning),
             details=patched_table(details, clauses.details),
-            partitioning=partitioning,
             require_partition_filter=(
                 table.require_partition_filter if required is None else required
             ),

@@ -98,7 +98,7 @@ def _add(node: exp.Expr) -> exp.Expr:
         for side in ("this", "expression"):
             if kind_of(node.args[side]) == INT64:
                 node.set(side, exp.Cast(this=node.args[side], to=exp.DataType.build("INT")))
-        return cast(exp.Paren(this=node.copy()), DATE)
+        return cast(call("bq_existing_date", cast(exp.Paren(this=node.copy()), DATE)), DATE)
     return _finite(_coerced_sides(node, kind), kind)
 
 

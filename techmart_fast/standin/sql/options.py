@@ -16,33 +16,39 @@ from techmart_fast.standin.sql.kinds import shown
 
 _DAY_MS = 24 * 3600 * 1000
 _PARTITION_UNITS = ("DAY", "MONTH", "YEAR")
+_TRUNCATIONS = (exp.DateTrunc, exp.TimestampTrunc, exp.DatetimeTrunc)
 
 
 @dataclass(slots=True, kw_only=True)
 class Clauses:
     """What a CREATE or SET OPTIONS says beside columns and query.
 
-    `details` are properties of the API's resource; None removes one.
+    `details` are properties of the API's resource; None removes one. An `expiration_ms` of 0
+    removes that of partitions. `needs_date` is set when PARTITION BY names nothing but a column.
     """
 
     partitioning: Partitioning | RangePartitioning | None = None
     clustering: tuple[str, ...] = ()
-    sets_expiration: bool = False
-    expiration_days: float | None = None
+    needs_date: bool = False
+    expiration_ms: int | None = None
     require_partition_filter: bool | None = None
     location: str | None = None
     details: dict[str, object] = field(default_factory=dict)
 
-    def expiring(self, partitioning: Partitioning | RangePartitioning) -> Partitioning:
-        """The partitioning with the expiration that was set.
+    def expiring(
+        self, partitioning: Partitioning | RangePartitioning | None
+    ) -> Partitioning | RangePartitioning | None:
+        """The partitioning with the expiration that is said here, if any.
 
         Raises:
-            ServiceError: partitions of numbers have no age.
+            ServiceError: an expiration without partitions, or of those that have no age.
         """
-        if isinstance(partitioning, RangePartitioning):
-            raise invalid_query("partition_expiration_days needs partitions by time.")
-        days = self.expiration_days
-        return replace(partitioning, expiration_ms=None if days is None else round(days * _DAY_MS))
+        if self.expiration_ms is None:
+            return partitioning
+        if not isinstance(partitioning, Partitioning):
+            text = "The option partition_expiration_days needs a table partitioned by time."
+            raise invalid_query(text)
+        return replace(partitioning, expiration_ms=self.expiration_ms or None)
 
 
 Evaluate = Callable[[exp.Expr], object]
@@ -59,6 +65,7 @@ def clauses_of(properties: Iterable[exp.Expr], evaluate: Evaluate) -> Clauses:
     for one in properties:
         if isinstance(one, exp.PartitionedByProperty):
             found.partitioning = _partitioning(one.this)
+            found.needs_date = isinstance(one.this, (exp.Column, exp.Identifier))
         elif isinstance(one, exp.ClusterProperty):
             found.clustering = tuple(column.name for column in one.expressions)
         elif isinstance(one, exp.LocationProperty):
@@ -67,8 +74,6 @@ def clauses_of(properties: Iterable[exp.Expr], evaluate: Evaluate) -> Clauses:
             _option(found, one.name.lower(), one.args["value"], evaluate)
         else:
             raise not_implemented(f"this clause: {one.sql(dialect='bigquery')}")
-    if found.partitioning is not None and found.sets_expiration:
-        found.partitioning = found.expiring(found.partitioning)
     return found
 
 
@@ -80,7 +85,7 @@ def _partitioning(node: exp.Expr) -> Partitioning | RangePartitioning:
         return Partitioning(column=node.name)
     if isinstance(node, exp.Date) and isinstance(node.this, exp.Column):
         return Partitioning(column=node.this.name)
-    if isinstance(node, (exp.DateTrunc, exp.TimestampTrunc)) and isinstance(node.this, exp.Column):
+    if isinstance(node, _TRUNCATIONS) and isinstance(node.this, exp.Column):
         unit = node.args["unit"].name.upper()
         if unit in _PARTITION_UNITS:
             return Partitioning(column=node.this.name, unit=unit)
@@ -114,15 +119,14 @@ def _option(found: Clauses, name: str, value: exp.Expr, evaluate: Evaluate) -> N
             key = "friendlyName" if name == "friendly_name" else name
             found.details[key] = None if isinstance(value, exp.Null) else _text(value)
         case "labels":
-            found.details["labels"] = _labels(value)
+            found.details["labels"] = None if isinstance(value, exp.Null) else _labels(value)
         case "expiration_timestamp":
             at = None if isinstance(value, exp.Null) else evaluate(value)
             found.details["expirationTime"] = None if at is None else str(at)
         case "partition_expiration_days":
-            found.sets_expiration = True
-            found.expiration_days = None if isinstance(value, exp.Null) else float(value.name)
+            found.expiration_ms = round(_days(value) * _DAY_MS)
         case "require_partition_filter":
-            found.require_partition_filter = isinstance(value, exp.Boolean) and bool(value.this)
+            found.require_partition_filter = _flag(value)
         case "location":
             found.location = _text(value)
         case _:
@@ -130,9 +134,25 @@ def _option(found: Clauses, name: str, value: exp.Expr, evaluate: Evaluate) -> N
 
 
 def _text(value: exp.Expr) -> str:
-    if not isinstance(value, (exp.Literal, exp.RawString)):
-        raise invalid_query(f"An option must be a literal: {shown(value)}")
+    if not (value.is_string or isinstance(value, exp.RawString)):
+        raise invalid_query(f"The option must be a literal text: {shown(value)}")
     return value.name
+
+
+def _days(value: exp.Expr) -> float:
+    """A number of days; 0 for NULL."""
+    if isinstance(value, exp.Null):
+        return 0
+    if not value.is_number or float(value.name) <= 0:
+        raise invalid_query(f"The option must be a positive number of days: {shown(value)}")
+    return float(value.name)
+
+
+def _flag(value: exp.Expr) -> bool:
+    """TRUE or FALSE; NULL is the default, FALSE."""
+    if not isinstance(value, (exp.Boolean, exp.Null)):
+        raise invalid_query(f"The option must be TRUE or FALSE: {shown(value)}")
+    return isinstance(value, exp.Boolean) and bool(value.this)
 
 
 def _labels(value: exp.Expr) -> dict[str, str]:
@@ -181,6 +201,8 @@ def typed_column(
         inner = typed_column(name, kind.expressions[0], details=details)
         if inner.mode == "REPEATED":
             raise invalid_query(f"Column {name}: an array can't hold arrays.")
+        if mode == "REQUIRED":
+            raise invalid_query(f"Column {name}: NOT NULL can't be said of an array.")
         return Field(
             name=name, kind=inner.kind, mode="REPEATED", fields=inner.fields, details=inner.details
         )

@@ -15,6 +15,8 @@ from techmart_fast.standin.failure import invalid_query, not_implemented
 VIEW_TEXT = "view_text"
 """Key of a CREATE VIEW's notes: the text of its query."""
 
+_LEAST = str(1 << 63)
+
 
 @contextmanager
 def sql_errors() -> Iterator[None]:
@@ -40,10 +42,18 @@ def parse_script(sql: str) -> list[exp.Expr]:
     if not statements:
         raise invalid_query("Syntax error: Unexpected end of script")
     _note_view_texts(sql, statements)
+    statements = [one.transform(_least_integer, copy=False) for one in statements]
     for one in statements:
         if isinstance(one, exp.Command):
             raise not_implemented(f"the statement {one.sql(dialect='bigquery')[:80]}")
     return statements
+
+
+def _least_integer(node: exp.Expr) -> exp.Expr:
+    """The smallest INT64 as one literal: without its sign it is none."""
+    if isinstance(node, exp.Neg) and node.this.is_number and node.this.name == _LEAST:
+        return exp.Literal(this=f"-{_LEAST}", is_string=False)
+    return node
 
 
 def _note_view_texts(sql: str, statements: list[exp.Expr]) -> None:

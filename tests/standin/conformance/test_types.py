@@ -267,6 +267,7 @@ def test_an_array_of_arrays_needs_structs_between(shop: Shop) -> None:
     [
         ("9223372036854775807", 2**63 - 1),
         ("-9223372036854775807 - 1", -(2**63)),
+        ("-9223372036854775808", -(2**63)),
         ("0x10", 16),
         ("DATE '0001-01-01'", dt.date(1, 1, 1)),
         ("DATE '9999-12-31'", dt.date(9999, 12, 31)),
@@ -299,6 +300,15 @@ def test_a_value_of_every_type(shop: Shop, expression: str, value: object) -> No
         "DATE '2023-02-29'",
         "1 / 0",
         "1e308 * 10",
+        "0 - 9223372036854775808",
+        "DATE_ADD(DATE '9999-12-31', INTERVAL 1 DAY)",
+        "DATE_SUB(DATE_ADD(DATE '9999-12-31', INTERVAL 1 DAY), INTERVAL 1 DAY)",
+        "DATE_SUB(DATE '0001-01-01', INTERVAL 1 MONTH)",
+        "DATE '9999-12-31' + 1",
+        "DATE_FROM_UNIX_DATE(2932897)",
+        "TIMESTAMP_ADD(TIMESTAMP '9999-12-31 23:59:59.999999', INTERVAL 1 MICROSECOND)",
+        "TIMESTAMP_SUB(TIMESTAMP '0001-01-01', INTERVAL 1 SECOND)",
+        "TIMESTAMP_SECONDS(253402300800)",
     ],
 )
 def test_a_value_out_of_range_is_an_error(shop: Shop, expression: str) -> None:
@@ -335,3 +345,27 @@ def test_a_parameterized_numeric_rounds_and_refuses(shop: Shop) -> None:
     ]  # fmt: skip
     with refused("invalidQuery"):
         shop.query("INSERT INTO t (a) VALUES (999.995)")
+
+
+@DECIMALS
+def test_a_loaded_number_beyond_its_column_is_invalid(shop: Shop) -> None:
+    shop.query("CREATE TABLE t (a NUMERIC(5, 2))")
+    for number in ("1000", "999.995"):
+        rows = pa.table({"a": pa.array([Decimal(number)], pa.decimal128(38, 9))})
+        with refused("invalid"):
+            shop.load(rows, "t")
+    assert shop.rows("SELECT a FROM t") == []
+
+
+@TYPES
+def test_dates_at_the_end_of_the_calendar(shop: Shop) -> None:
+    assert shop.rows("""SELECT LAST_DAY(DATE '9999-12-01'), DATE_FROM_UNIX_DATE(2932896),
+        DATE_ADD(DATE '9999-12-30', INTERVAL 1 DAY)""") == [(dt.date(9999, 12, 31),) * 3]
+
+
+@PARQUET
+def test_a_loaded_decimal_has_no_parameters(shop: Shop) -> None:
+    kind = pa.decimal128(10, 2)
+    shop.load(pa.table({"a": pa.array([Decimal("1.25")], kind)}), "t")
+    (column,) = shop.client.get_table(shop.table("t")).schema
+    assert (column.field_type, column.precision, column.scale) == ("NUMERIC", None, None)
