@@ -10,6 +10,7 @@ from techmart_fast.api import DataSources
 from techmart_fast.errors import ExitCode, WrongWarehouseError
 from techmart_fast.pipeline.sinks import open_sinks
 from techmart_fast.settings import BigQuerySettings, Settings
+from techmart_fast.warehouse import Owner
 from tests.shops import Shop
 
 USERS = """user_id,email,registration_date,country,age_group,customer_tier
@@ -40,6 +41,8 @@ async def test_published_rows_are_not_looked_for_in_an_empty_dataset(
     with pytest.raises(WrongWarehouseError, match="elsewhere is empty") as refused:
         await moved.run(users(tmp_path, "u2"))
     assert refused.value.exit_code is ExitCode.SINKS_DIFFER
+    async with open_sinks(moved.settings, postgres=False) as sinks:
+        assert not await sinks.warehouse.probe(), "a refused run leaves no dataset behind"
     back = await shop.run(users(tmp_path, "u2"))
     assert back.error is None
     assert back.published["users"] == 1
@@ -64,10 +67,9 @@ async def test_two_first_runs_at_once_do_not_disturb_each_other(
     async def claim() -> None:
         async with open_sinks(settings) as sinks:
             await sinks.postgres.migrate()
-            await sinks.warehouse.ensure()
             known = await sinks.postgres.publication()
             await start.wait()
-            await sinks.warehouse.belong_to(known.database_id, has_published=False)
+            await sinks.warehouse.ensure(Owner(database_id=known.database_id, has_published=False))
 
     start = asyncio.Barrier(3)
     await asyncio.gather(claim(), claim(), claim())

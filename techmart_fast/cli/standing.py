@@ -168,4 +168,4 @@ def _warehouse(standing: Standing, stored: SinkStatus) -> str:
             f"{number(stored.outbox_pending)} files wait. The next run publishes them: "
             "techmart-fast run"
         )
-    return "[green]The warehouse has everything that PostgreSQL has committed.[/]"
+    return "[green]All that PostgreSQL has committed was published to the warehouse.[/]"

@@ -27,7 +27,8 @@ from techmart_fast.pipeline.write_down import record_refused, record_unopened, r
 from techmart_fast.records import Feed
 from techmart_fast.results import RunResult, RunStatus
 from techmart_fast.settings import Settings
-from techmart_fast.together import task_group, together
+from techmart_fast.together import task_group
+from techmart_fast.warehouse import Owner
 
 
 class _StopRequested(Exception):  # noqa: N818 - a request, not an error
@@ -95,14 +96,11 @@ async def _open(request: RunRequest, journal: Journal, opened: AsyncExitStack) -
     request.observer.phase("Opening PostgreSQL and the warehouse")
     sinks = await opened.enter_async_context(open_sinks(request.settings))
     async with _recording_refusal(sinks, request, journal):
-        await together(
-            {
-                "migrate PostgreSQL": sinks.postgres.migrate(),
-                "ensure the warehouse": sinks.warehouse.ensure(),
-            }
-        )
+        await sinks.postgres.migrate()
         known = await sinks.postgres.publication()
-        await sinks.warehouse.belong_to(known.database_id, has_published=known.has_published)
+        await sinks.warehouse.ensure(
+            Owner(database_id=known.database_id, has_published=known.has_published)
+        )
     return sinks
 
 

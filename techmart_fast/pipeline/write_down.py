@@ -6,7 +6,7 @@ What can't be stored is a note, never another failure: the next run tells the wa
 import asyncio
 from contextlib import suppress
 
-from techmart_fast.errors import TechmartError
+from techmart_fast.errors import TechmartError, WrongWarehouseError
 from techmart_fast.local import LocalHome
 from techmart_fast.monitoring.runs import run_end, warehouse_metrics, warehouse_run
 from techmart_fast.pipeline.journal import Journal
@@ -55,7 +55,8 @@ async def record_refused(
     with suppress(TechmartError, TimeoutError):
         async with asyncio.timeout(_SECONDS):
             await sinks.postgres.record_refused_run(run_start(journal, settings), str(error))
-        await _tell(sinks)
+        if not isinstance(error, WrongWarehouseError):
+            await _tell(sinks)
 
 
 async def record_unopened(settings: Settings, journal: Journal, error: TechmartError) -> None:

@@ -2,8 +2,7 @@
 
 The order of calls in a run (`sink` is a `WarehouseSink`, everything it does is repeatable):
 
-    await sink.ensure()                        # tables and views, only what is missing
-    await sink.belong_to(database_id, …)       # one database a dataset
+    await sink.ensure(owner)                   # tables and views, only what is missing
     spooled = write_spool(records, …)          # per batch, before PostgreSQL commits (a thread)
     await sink.load(part)                      # while the run goes on: spool → staging table
     await sink.merge(group)                    # once sealed: staging → table, newest position wins
@@ -22,6 +21,7 @@ from techmart_fast.warehouse.groups import (
     LoadPart,
     LoadTable,
     MergedGroup,
+    Owner,
     Refreshed,
     part_bytes,
     split_parts,
@@ -45,6 +45,7 @@ __all__ = [
     "LoadedPart",
     "MergedGroup",
     "MetricRow",
+    "Owner",
     "QueryEstimate",
     "Refreshed",
     "ReportKind",

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from uuid import UUID
 
 from techmart_fast.records import SpooledFile
 
@@ -184,6 +185,17 @@ class JobCost:
             bytes_billed=self.bytes_billed + other.bytes_billed,
             bytes_loaded=self.bytes_loaded + other.bytes_loaded,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """The PostgreSQL database that a dataset belongs to.
+
+    `has_published`: some warehouse was told of rows of it, be it this dataset or another.
+    """
+
+    database_id: UUID
+    has_published: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from types import TracebackType
 from typing import Self, cast
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pyarrow as pa
 
@@ -24,6 +24,7 @@ from techmart_fast.warehouse.groups import (
     LoadPart,
     LoadTable,
     MergedGroup,
+    Owner,
     Refreshed,
 )
 from techmart_fast.warehouse.jobs import Clock, Jobs, SystemClock
@@ -107,13 +108,22 @@ class WarehouseSink:
         """What all jobs of this sink took so far."""
         return self._jobs.cost
 
-    async def ensure(self) -> Ensured:
+    async def ensure(self, owner: Owner | None = None) -> Ensured:
         """Make the dataset, tables and views that are missing; bring older tables up to date.
+
+        A dataset belongs to the first `owner` that comes, and is nobody else's then.
 
         Two requests, sent together, when nothing is missing. They are also the probe: an endpoint
         that does not answer is an error at once, not after the client's ten minutes of retries.
+
+        Raises:
+            WrongWarehouseError: the dataset belongs to another database, or it is empty although
+                rows of the owner were published: they are in another dataset, or were deleted.
+                Nothing was made.
         """
         found = await self._look()
+        if owner is not None:
+            await self._check_owner(owner, found or {})
         if found is None:
             await self._jobs.call(lambda service: service.create_dataset())
             found = {}
@@ -134,42 +144,24 @@ class WarehouseSink:
                 }
             )
         await together({f"expire {one.name}": self._expire(one) for one in _facts()})
+        if owner is not None and DATABASE_LABEL not in found.get(_OWNED, {}):
+            await self._jobs.call(
+                lambda service: service.set_label(_OWNED, DATABASE_LABEL, owner.database_id.hex)
+            )
         return Ensured(
             created=tuple(one.name for one in created), migrated=tuple(one.name for one in older)
         )
 
-    async def belong_to(self, database_id: UUID, *, has_published: bool) -> None:
-        """Make sure that the dataset holds the rows of this database, of no other, and all of them.
+    async def probe(self) -> bool:
+        """Whether the dataset is there; makes and changes nothing, and costs nothing.
 
-        A dataset belongs to the first database that comes. Call it after `ensure`.
-        `has_published`: a warehouse was told of rows of this database, be it this one or another.
-
-        Raises:
-            WrongWarehouseError: the dataset belongs to another database, or it is empty although
-                rows were published: they are in another dataset, or were deleted.
+        It also asks whether queries may be run, by a dry run.
         """
-        where = f"{self._target.project}.{self._target.dataset}"
-        owner = self._labels.get(_OWNED, {}).get(DATABASE_LABEL)
-        if owner == database_id.hex:
-            return
-        if owner is not None:
-            raise WrongWarehouseError(
-                f"The dataset {where} holds the rows of another PostgreSQL database.",
-                hint="Set BIGQUERY_DATASET_ID to a dataset for this database alone, or POSTGRES_* "
-                "to the database that the dataset belongs to. If that database is gone for good, "
-                f"remove the label {DATABASE_LABEL!r} of the table {_OWNED}: the dataset is then "
-                "this database's.",
-            )
-        if has_published and not await self._holds_rows():
-            raise WrongWarehouseError(
-                f"The dataset {where} is empty, but rows of this PostgreSQL database were "
-                "published: they are in another dataset, or were deleted.",
-                hint="Set BIGQUERY_PROJECT_ID and BIGQUERY_DATASET_ID to where they are, or copy "
-                "the tables from there; a new warehouse begins with a new database.",
-            )
+        found = await self._look()
         await self._jobs.call(
-            lambda service: service.set_label(_OWNED, DATABASE_LABEL, database_id.hex)
+            lambda service: service.dry_run(Statement(name="queries/probe", sql="SELECT 1"))
         )
+        return found is not None
 
     async def try_bucket(self) -> str | None:
         """Put an object into the staging bucket and delete it; its name, None without a bucket."""
@@ -329,6 +321,25 @@ class WarehouseSink:
                     reason="invalid",
                 )
         return found
+
+    async def _check_owner(self, owner: Owner, found: Mapping[str, Mapping[str, str]]) -> None:
+        where = f"{self._target.project}.{self._target.dataset}"
+        labelled = found.get(_OWNED, {}).get(DATABASE_LABEL)
+        if labelled not in (None, owner.database_id.hex):
+            raise WrongWarehouseError(
+                f"The dataset {where} holds the rows of another PostgreSQL database.",
+                hint="Set BIGQUERY_DATASET_ID to a dataset for this database alone, or POSTGRES_* "
+                "to the database that the dataset belongs to. If that database is gone for good, "
+                f"remove the label {DATABASE_LABEL!r} of the table {_OWNED}: the dataset is then "
+                "this database's.",
+            )
+        if labelled is None and owner.has_published and not await self._holds_rows():
+            raise WrongWarehouseError(
+                f"The dataset {where} is empty, but rows of this PostgreSQL database were "
+                "published: they are in another dataset, or were deleted.",
+                hint="Set BIGQUERY_PROJECT_ID and BIGQUERY_DATASET_ID to where they are, or copy "
+                "the tables from there; a new warehouse begins with a new database.",
+            )
 
     async def _holds_rows(self) -> bool:
         async def rows(table: LoadTable) -> int:

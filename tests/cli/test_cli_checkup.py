@@ -23,8 +23,8 @@ def connected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespac
         server=SimpleNamespace(server_version="18.1", referential_integrity="set-based"),
     )
 
-    async def ensure() -> None:
-        return
+    async def probe() -> bool:
+        return True
 
     @asynccontextmanager
     async def open_sinks(
@@ -33,7 +33,7 @@ def connected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespac
         error = state.postgres_error if postgres else state.warehouse_error
         if error is not None:
             raise error
-        yield SimpleNamespace(postgres=state.server, warehouse=SimpleNamespace(ensure=ensure))
+        yield SimpleNamespace(postgres=state.server, warehouse=SimpleNamespace(probe=probe))
 
     monkeypatch.setattr(checkup, "open_sinks", open_sinks)
     monkeypatch.setenv("TECHMART_HOME", str(tmp_path / "home"))

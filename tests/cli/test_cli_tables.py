@@ -143,7 +143,7 @@ def test_status_shows_runs_what_is_stored_and_that_the_warehouse_has_it(
     ]
     assert "modelled by the stand-in, no bill" in called.out
     assert "USD 1,234.50" in called.out
-    assert "has everything" in called.out
+    assert "was published to the warehouse" in called.out
 
 
 def test_status_says_when_the_warehouse_is_behind_and_ends_with_5(

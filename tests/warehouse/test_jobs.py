@@ -20,6 +20,7 @@ from techmart_fast.warehouse import (
     LoadGroup,
     LoadPart,
     LoadTable,
+    Owner,
     WarehouseSink,
     part_bytes,
     split_parts,
@@ -362,8 +363,7 @@ DATABASE, OTHER = UUID(int=1), UUID(int=2)
 async def test_a_dataset_belongs_to_the_first_database_that_comes(published: bool) -> None:
     service = FakeService(existing=everything(), counts={"users": 3})
     async with sink_of(service) as sink:
-        await sink.ensure()
-        await sink.belong_to(DATABASE, has_published=published)
+        await sink.ensure(Owner(database_id=DATABASE, has_published=published))
     assert service.sent[-1] == ("label", f"users database={DATABASE.hex}")
 
 
@@ -371,19 +371,27 @@ async def test_a_dataset_belongs_to_the_first_database_that_comes(published: boo
 async def test_a_dataset_of_another_database_is_refused(published: bool) -> None:
     service = FakeService(existing=everything(database=OTHER.hex), counts={"users": 3})
     async with sink_of(service) as sink:
-        await sink.ensure()
         with pytest.raises(WrongWarehouseError, match="another PostgreSQL database"):
-            await sink.belong_to(DATABASE, has_published=published)
-    assert "label" not in service.kinds()
+            await sink.ensure(Owner(database_id=DATABASE, has_published=published))
+    assert sorted(service.kinds()) == ["location", "tables"]
 
 
-async def test_an_empty_dataset_is_refused_when_rows_were_published() -> None:
-    service = FakeService(existing=everything())
+@pytest.mark.parametrize("existing", [None, {}, everything()])
+async def test_an_empty_dataset_is_refused_when_rows_were_published(
+    existing: dict[str, dict[str, str]] | None,
+) -> None:
+    service = FakeService(existing=existing)
     async with sink_of(service) as sink:
-        await sink.ensure()
         with pytest.raises(WrongWarehouseError, match="is empty"):
-            await sink.belong_to(DATABASE, has_published=True)
-    assert "label" not in service.kinds()
+            await sink.ensure(Owner(database_id=DATABASE, has_published=True))
+    assert sorted(service.kinds()) == ["location", "tables"]
+
+
+async def test_a_probe_makes_nothing() -> None:
+    service = FakeService()
+    async with sink_of(service) as sink:
+        assert not await sink.probe()
+    assert sorted(service.kinds()) == ["location", "plan", "tables"]
 
 
 async def test_a_cancelled_submission_is_waited_for_and_its_job_cancelled() -> None:
