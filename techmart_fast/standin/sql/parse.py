@@ -51,7 +51,7 @@ def parse_script(sql: str) -> list[exp.Expr]:
 
 def _least_integer(node: exp.Expr) -> exp.Expr:
     """The smallest INT64 as one literal: without its sign it is none."""
-    if isinstance(node, exp.Neg) and node.this.is_number and node.this.name == _LEAST:
+    if isinstance(node, exp.Neg) and node.this == exp.Literal.number(_LEAST):
         return exp.Literal(this=f"-{_LEAST}", is_string=False)
     return node
 
