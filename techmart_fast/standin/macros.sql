@@ -133,4 +133,8 @@ CREATE MACRO bq_one_if(condition) AS CASE WHEN condition THEN 1 END;
 CREATE MACRO bq_element(a, i) AS
     CASE WHEN i < 1 OR i > len(a) THEN error('Array index ' || (i - 1) || ' is out of bounds') ELSE a[i] END;
 CREATE MACRO bq_safe_element(a, i) AS CASE WHEN i >= 1 THEN a[i] END;
+-- What a column of arrays stores: nothing instead of null, and no null among the elements.
+CREATE MACRO bq_stored_array(a) AS
+    CASE WHEN a IS NULL THEN [] WHEN list_count(a) < len(a)
+         THEN error('Array cannot have a null element; error in writing field') ELSE a END;
 CREATE MACRO bq_array_concat(a, b) AS CASE WHEN a IS NULL OR b IS NULL THEN NULL ELSE list_concat(a, b) END;

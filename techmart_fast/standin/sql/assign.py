@@ -37,7 +37,7 @@ def assigned(value: exp.Expr, column: Field) -> exp.Expr:
     if column.kind is Kind.STRING and "maxLength" in column.details:
         raise not_implemented("STRING columns with a maximum length")
     if column.mode == "REPEATED":
-        result = call("coalesce", result, cast(exp.Array(), want))
+        result = call("bq_stored_array", result)
     if column.mode == "REQUIRED" and isinstance(inner, exp.Null):
         raise invalid_query(f"Required field {column.name} cannot be null")
     result.type = inner.type

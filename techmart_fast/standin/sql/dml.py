@@ -3,6 +3,8 @@
 https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax
 """
 
+from collections.abc import Sequence
+
 from sqlglot import exp
 
 from techmart_fast.standin.bqtypes import Field, quoted
@@ -12,7 +14,7 @@ from techmart_fast.standin.resources import Table
 from techmart_fast.standin.sql.analyse import analyse_query, duckdb_sql
 from techmart_fast.standin.sql.assign import absent_arrays, assigned, check_columns, insert_rows
 from techmart_fast.standin.sql.context import Context, Done, finished, finished_dml
-from techmart_fast.standin.sql.scope import charge_dml, scoped
+from techmart_fast.standin.sql.scope import charge_dml, named_value, scoped
 from techmart_fast.standin.work import physical
 
 
@@ -69,7 +71,7 @@ def _insert_values(
         if any(isinstance(one, exp.Var) and one.name.upper() == "DEFAULT" for one in given):
             raise not_implemented("DEFAULT in VALUES")
         cells += given
-    named = [exp.alias_(one.copy(), f"c{place}") for place, one in enumerate(cells)]
+    named = [named_value(one, f"c{place}") for place, one in enumerate(cells)]
     analysed = analyse_query(exp.Select(expressions=named), context.names, context.parameters)
     context.charge(analysed)
     if context.dry:
@@ -121,7 +123,7 @@ def update(node: exp.Update, context: Context) -> Done:
     table = context.names.target(node.this)
     where = _condition(node, "UPDATE")
     source = node.args.get("from_")
-    columns = [column_named(table, _assignee(one, node.this)) for one in node.expressions]
+    columns = assigned_columns(table, node.expressions, node.this)
     if source is not None and source.this.args.get("joins"):
         raise not_implemented("UPDATE with more than one source")
     scope = scoped(
@@ -149,6 +151,16 @@ def update(node: exp.Update, context: Context) -> Done:
         )
     rows = run_dml(context, table, sql, context.used(scope.analysed))
     return finished_dml(context, "UPDATE", updated=rows)
+
+
+def assigned_columns(
+    table: Table, assignments: Sequence[exp.Expr], target: exp.Expr
+) -> tuple[Field, ...]:
+    """The columns that SET names, each once."""
+    columns = tuple(column_named(table, _assignee(one, target)) for one in assignments)
+    if len({one.name for one in columns}) < len(columns):
+        raise invalid_query("Update item is assigned more than once")
+    return columns
 
 
 def _assignee(assignment: exp.Expr, target: exp.Expr) -> exp.Expr:

@@ -13,9 +13,10 @@ from techmart_fast.standin.clock import now_ms
 from techmart_fast.standin.failure import invalid_query, not_implemented
 from techmart_fast.standin.resources import Table
 from techmart_fast.standin.sql.analyse import analyse_query, duckdb_sql
-from techmart_fast.standin.sql.assign import assigned
+from techmart_fast.standin.sql.assign import assigned, check_columns
 from techmart_fast.standin.sql.context import Context, Done, finished_dml
-from techmart_fast.standin.sql.dml import column_named
+from techmart_fast.standin.sql.dml import assigned_columns, column_named
+from techmart_fast.standin.sql.kinds import BOOL, NULL, kind_of, shown
 from techmart_fast.standin.sql.scope import Scoped, charge_dml, scoped
 from techmart_fast.standin.work import physical
 
@@ -38,8 +39,7 @@ def merge(node: exp.Merge, context: Context) -> Done:
     source = node.args["using"]
     expressions: list[exp.Expr] = []
     row = _row_names(source, context) if _has_insert_row(node) else ()
-    aliases = (node.this.alias_or_name, source.alias_or_name)
-    arms = [_arm(one, table, aliases, row, expressions) for one in node.args["whens"].expressions]
+    arms = [_arm(one, node, table, row, expressions) for one in node.args["whens"].expressions]
     scope = scoped(context, node.this, source=source, where=node.args["on"], values=expressions)
     charge_dml(context, scope, table)
     if context.dry:
@@ -110,49 +110,53 @@ def _row_names(source: exp.Expr, context: Context) -> tuple[str, ...]:
 
 def _arm(
     node: exp.When,
+    whole: exp.Merge,
     table: Table,
-    aliases: tuple[str, str],
     row: tuple[str, ...],
     expressions: list[exp.Expr],
 ) -> _Arm:
-    """A WHEN clause; `aliases` are those of target and source, `row` the source's columns."""
+    """A WHEN clause of the whole; `row` are the source's columns."""
+    target, source = whole.this, whole.args["using"].alias_or_name
     matched, by_source = bool(node.args.get("matched")), bool(node.args.get("source"))
     # Where a row is on one side only, names without a table can mean that side only.
-    side = "" if matched else aliases[0] if by_source else aliases[1]
+    here, there = (target.alias_or_name, source) if by_source else (source, target.alias_or_name)
 
     def place(expression: exp.Expr) -> int:
-        expressions.append(_on_side(expression, side) if side else expression)
+        expressions.append(expression if matched else _on_side(expression, here, there))
         return len(expressions) - 1
 
     condition = node.args.get("condition")
     at = place(condition) if condition is not None else None
     then = node.args["then"]
+    if isinstance(then, exp.Insert) == (matched or by_source):
+        raise invalid_query(f"Syntax error: {shown(node)}")
     if isinstance(then, exp.Update):
         assignments = then.expressions
-        columns = tuple(column_named(table, _bare(one.this)) for one in assignments)
+        columns = assigned_columns(table, assignments, target)
         values = tuple(place(one.expression) for one in assignments)
         return _Arm(matched, by_source, at, "UPDATE", columns, values)
     if isinstance(then, exp.Var) and then.name.upper() == "DELETE":
         return _Arm(matched, by_source, at, "DELETE", (), ())
     if not isinstance(then, exp.Insert):
         raise not_implemented(f"this WHEN clause: {node.sql(dialect='bigquery')}")
-    columns, given = _insertion(then, table, aliases[1], row)
+    columns, given = _insertion(then, table, source, row)
     return _Arm(matched, by_source, at, "INSERT", columns, tuple(place(one) for one in given))
 
 
-def _on_side(expression: exp.Expr, alias: str) -> exp.Expr:
-    """An expression whose names without a table mean this one (those in subqueries do not)."""
+def _on_side(expression: exp.Expr, here: str, there: str) -> exp.Expr:
+    """An expression whose names without a table mean this one (those in subqueries do not).
+
+    Names of the other side, which has no row, are refused.
+    """
     result = expression.copy()
     for column in result.find_all(exp.Column):
-        if not column.table and column.find_ancestor(exp.Query) is None:
-            column.set("table", exp.to_identifier(alias))
+        if column.find_ancestor(exp.Query) is not None:
+            continue
+        if not column.table:
+            column.set("table", exp.to_identifier(here))
+        elif column.table.lower() == there.lower() != here.lower():
+            raise invalid_query(f"Unrecognized name: {shown(column)}")
     return result
-
-
-def _bare(column: exp.Expr) -> exp.Expr:
-    if isinstance(column, exp.Column) and column.table:
-        raise not_implemented(f"this assignment: {column.sql(dialect='bigquery')}")
-    return column
 
 
 def _insertion(
@@ -170,10 +174,7 @@ def _insertion(
         given = list(then.expression.expressions)
     if any(isinstance(one, exp.Var) and one.name.upper() == "DEFAULT" for one in given):
         raise not_implemented("DEFAULT in MERGE")
-    if len(given) != len(columns):
-        raise invalid_query(
-            f"Inserted row has wrong column count; Has {len(given)}, expected {len(columns)}"
-        )
+    check_columns(table, columns, len(given))
     return tuple(columns), given
 
 
@@ -182,7 +183,12 @@ def _arm_sql(arm: _Arm, scope: Scoped, table: Table) -> str:
     if not arm.matched:
         head += " BY SOURCE" if arm.by_source else " BY TARGET"
     if arm.condition is not None:
-        head += f" AND {duckdb_sql(scope.values[arm.condition])}"
+        condition = scope.values[arm.condition]
+        if kind_of(condition) not in (BOOL, NULL):
+            raise invalid_query(
+                f"WHEN clause should return type BOOL, but returns {kind_of(condition)}"
+            )
+        head += f" AND {duckdb_sql(condition)}"
     if arm.action == "DELETE":
         return f"{head} THEN DELETE"
     pairs = zip(arm.columns, arm.values, strict=True)
@@ -194,9 +200,6 @@ def _arm_sql(arm: _Arm, scope: Scoped, table: Table) -> str:
         return f"{head} THEN UPDATE SET " + ", ".join(f"{name} = {value}" for name, value in texts)
     given = {column.name for column in arm.columns}
     absent = [one for one in table.schema if one.name not in given]
-    missing = next((one for one in absent if one.mode == "REQUIRED"), None)
-    if missing is not None:
-        raise invalid_query(f"Required column {missing.name} is not given a value")
     texts += [(quoted(one.name), "[]") for one in absent if one.mode == "REPEATED"]
     names, values = zip(*texts, strict=True)
     return f"{head} THEN INSERT ({', '.join(names)}) VALUES ({', '.join(values)})"

@@ -162,7 +162,13 @@ def _same_number(node: exp.Expr) -> BqType:
     return numeric_type(node.this, what=node.key.upper())
 
 
-plain(exp.Neg, type_of=_same_number)
+@rule(exp.Neg, type_of=_same_number)
+def _negated(node: exp.Expr) -> exp.Expr:
+    written = literal_of(node.this)
+    if written is not None and written.name == str(-(1 << 63)):
+        # DuckDB would widen the constant.
+        raise invalid_query(f"int64 overflow: {shown(node)}")
+    return node
 
 
 @rule(exp.Abs, exp.Sign, type_of=_same_number)

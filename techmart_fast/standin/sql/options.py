@@ -143,7 +143,7 @@ def _days(value: exp.Expr) -> float:
     """A number of days; 0 for NULL."""
     if isinstance(value, exp.Null):
         return 0
-    if not value.is_number or float(value.name) <= 0:
+    if not isinstance(value, exp.Literal) or value.is_string or float(value.name) <= 0:
         raise invalid_query(f"The option must be a positive number of days: {shown(value)}")
     return float(value.name)
 

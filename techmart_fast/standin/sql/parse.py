@@ -42,17 +42,27 @@ def parse_script(sql: str) -> list[exp.Expr]:
     if not statements:
         raise invalid_query("Syntax error: Unexpected end of script")
     _note_view_texts(sql, statements)
-    statements = [one.transform(_least_integer, copy=False) for one in statements]
+    statements = [one.transform(_as_meant, copy=False) for one in statements]
     for one in statements:
         if isinstance(one, exp.Command):
             raise not_implemented(f"the statement {one.sql(dialect='bigquery')[:80]}")
     return statements
 
 
-def _least_integer(node: exp.Expr) -> exp.Expr:
-    """The smallest INT64 as one literal: without its sign it is none."""
-    if isinstance(node, exp.Neg) and node.this.is_number and node.this.name == _LEAST:
+def _as_meant(node: exp.Expr) -> exp.Expr:
+    """A node that sqlglot reads otherwise than BigQuery, mended."""
+    # The smallest INT64 is one literal: without its sign it is none.
+    if isinstance(node, exp.Neg) and node.this == exp.Literal.number(_LEAST):
         return exp.Literal(this=f"-{_LEAST}", is_string=False)
+    if isinstance(node, exp.Delete) and not node.this and len(node.args.get("tables") or ()) == 1:
+        # DELETE without FROM.
+        node.set("this", node.args["tables"][0])
+        node.set("tables", None)
+    if isinstance(node, exp.Insert) and isinstance(node.this, exp.Tuple) and not node.expression:
+        # INSERT VALUES (…) of a MERGE, without names of columns.
+        (values,) = node.this.expressions
+        node.set("expression", exp.Tuple(expressions=values.expressions))
+        node.set("this", None)
     return node
 
 

@@ -52,11 +52,8 @@ def scoped(
     """Analyse a condition and expressions over a target table and, perhaps, a source."""
     alias = target.alias or target.name
     select = exp.Select(
-        expressions=[
-            exp.alias_(one.copy(), f"value {place}", quoted=True)
-            for place, one in enumerate(values)
-        ]
-        or [exp.alias_(exp.Null(), "value", quoted=True)]
+        expressions=[named_value(one, f"value {place}") for place, one in enumerate(values)]
+        or [named_value(exp.Null(), "value")]
     )
     named = target.copy()
     named.set("alias", exp.TableAlias(this=exp.to_identifier(alias)))
@@ -73,6 +70,11 @@ def scoped(
         values=tuple(one.unalias() for one in tree.selects) if values else (),
         analysed=analysed,
     )
+
+
+def named_value(value: exp.Expr, name: str) -> exp.Alias:
+    """A copy of an expression with a name around it, also around a subquery."""
+    return exp.Alias(this=value.copy(), alias=exp.to_identifier(name, quoted=True))
 
 
 def _wrapped(source: exp.Expr) -> exp.Expr:

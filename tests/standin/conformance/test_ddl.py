@@ -161,6 +161,14 @@ def test_partition_expiration_needs_partitions(shop: Shop) -> None:
 
 
 @OPTIONS
+@pytest.mark.parametrize("days", ["0", "-1", "'7'"])
+def test_partition_expiration_is_a_positive_number(shop: Shop, days: str) -> None:
+    shop.query(SALES)
+    with pytest.raises(BadRequest):
+        shop.query(f"ALTER TABLE t SET OPTIONS (partition_expiration_days = {days})")
+
+
+@OPTIONS
 def test_a_required_filter_is_set_and_cleared(shop: Shop) -> None:
     shop.query(SALES)
     for wanted in (True, False, True):
