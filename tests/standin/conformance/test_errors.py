@@ -1,15 +1,24 @@
 """Errors: their reasons, HTTP statuses, and the exceptions that the client makes of them."""
 
 import io
+import json
 from collections.abc import Callable
 
 import pytest
-from google.api_core.exceptions import BadRequest, Conflict, NotFound
+from google.api_core.exceptions import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    GoogleAPICallError,
+    InternalServerError,
+    MethodNotImplemented,
+    NotFound,
+)
 from google.cloud import bigquery
 
 from tests.standin.conformance.asking import refused
 from tests.standin.conftest import Shop
-from tests.standin.serving import PROJECT
+from tests.standin.serving import PROJECT, request
 
 ERRORS = pytest.mark.page("https://cloud.google.com/bigquery/docs/error-messages")
 JOBS = pytest.mark.page("https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#jobstatus")
@@ -188,3 +197,39 @@ def test_what_differs_from_the_table_by_type_is_invalid(shop: Shop) -> None:
     table.schema = [bigquery.SchemaField("a", "DATE")]
     with refused("invalid"):
         shop.client.update_table(table, ["schema"], retry=None)
+
+
+@ERRORS
+@pytest.mark.parametrize("sql", ["SELECT NO_SUCH_FUNCTION(1)", "SELECT a FROM t GROUP BY b"])
+def test_what_may_be_wrong_or_unsupported_is_refused(shop: Shop, sql: str) -> None:
+    """BigQuery says `invalidQuery`; the stand-in can't always tell that from its own limits."""
+    shop.query("CREATE TABLE t AS SELECT 1 AS a, 2 AS b")
+    with pytest.raises((BadRequest, MethodNotImplemented)):
+        shop.query(sql)
+
+
+@ERRORS
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("accessDenied", Forbidden),
+        ("quotaExceeded", Forbidden),
+        ("responseTooLarge", Forbidden),
+        ("resourcesExceeded", BadRequest),
+        ("invalid", BadRequest),
+        ("notFound", NotFound),
+        ("duplicate", Conflict),
+        ("backendError", InternalServerError),
+        ("internalError", InternalServerError),
+    ],
+)
+def test_a_failed_job_raises_the_exception_of_its_reason(
+    shop: Shop, standin_address: str, reason: str, kind: type[GoogleAPICallError]
+) -> None:
+    job_id = f"{shop.dataset}_{reason}"
+    faults = json.dumps([{"job": f"^{job_id}$", "reason": reason}]).encode()
+    request(standin_address, "/standin/faults", faults, Content_Type="application/json")
+    job = shop.job("SELECT 1", job_id=job_id)
+    error = job.exception()
+    assert type(error) is kind
+    assert shop.client.get_job(job_id).error_result["reason"] == reason
