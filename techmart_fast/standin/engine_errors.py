@@ -19,6 +19,7 @@ _INVALID = (
 )
 
 _BIGNUMERIC = f" {DUCKDB_NAME[Kind.BIGNUMERIC]}"
+_REFUSED_TOO = ("WHERE clause cannot contain aggregates", "same number of result columns")
 _UNTRANSLATED = (
     duckdb.BinderException,
     duckdb.CatalogException,
@@ -37,7 +38,7 @@ def of_duckdb(error: duckdb.Error, *, cancelled: bool) -> ServiceError:
         return ServiceError("resourcesExceeded", f"Resources exceeded during execution: {text}")
     if "more than once" in text and "MERGE" in text:
         text = "UPDATE/MERGE must match at most one source row for each target row"
-    if isinstance(error, _INVALID):
+    if isinstance(error, _INVALID) or any(one in text for one in _REFUSED_TOO):
         is_beyond = BEYOND in str(error) or _BIGNUMERIC in text
         return not_implemented(BEYOND) if is_beyond else invalid_query(text)
     if isinstance(error, duckdb.TransactionException):

@@ -58,6 +58,9 @@ def new_job(service: Service, project: str, body: Body) -> Job:
     job_id = str(reference.get("jobId") or f"job_{uuid.uuid4().hex}")
     if not _JOB_ID.fullmatch(job_id):
         raise ServiceError("invalid", f"Invalid job ID: {job_id[:80]}")
+    settings = configuration.get("query")
+    if isinstance(settings, Mapping) and not settings.get("query"):
+        raise ServiceError("required", "Required parameter is missing: query")
     return Job(
         project=project,
         job_id=job_id,

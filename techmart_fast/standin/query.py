@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from sqlglot import exp
 
 from techmart_fast.standin.bqtypes import field_of
-from techmart_fast.standin.failure import ServiceError, not_implemented
+from techmart_fast.standin.failure import ServiceError, invalid_query, not_implemented
 from techmart_fast.standin.jobs import Outcome
 from techmart_fast.standin.refs import DatasetRef, TableRef, table_ref
 from techmart_fast.standin.results import ResultStore
@@ -68,6 +68,7 @@ class QueryPlan:
         done: list[Done] = []
         explicit = False
         for place, statement in enumerate(self.statements, start=1):
+            _check_place(statement, in_transaction=explicit)
             if isinstance(statement, exp.Rollback) and not self.dry:
                 work.roll_back()
             result = run_statement(statement.copy(), self._context(work))
@@ -126,6 +127,19 @@ class QueryPlan:
             if last.rows.reader is not None:
                 outcome.rows = self.results.write(self.job_id, last.rows.reader)
         return outcome
+
+
+def _check_place(statement: exp.Expr, *, in_transaction: bool) -> None:
+    """Refuse a statement that can't stand inside, or outside, of a transaction.
+
+    https://cloud.google.com/bigquery/docs/transactions#limitations
+    """
+    if isinstance(statement, (exp.Commit, exp.Rollback)) and not in_transaction:
+        raise invalid_query("There is no active transaction to end.")
+    if in_transaction and isinstance(statement, exp.Transaction):
+        raise invalid_query("A transaction is active already: transactions do not nest.")
+    if in_transaction and isinstance(statement, (exp.Create, exp.Drop, exp.Alter)):
+        raise invalid_query("DDL on permanent entities is not supported inside a transaction.")
 
 
 def plan_query(

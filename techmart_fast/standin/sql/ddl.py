@@ -11,7 +11,13 @@ from sqlglot import exp
 from techmart_fast.standin.bqtypes import BqType, Field, Kind, field_of
 from techmart_fast.standin.clock import now_ms
 from techmart_fast.standin.duckdb_types import result_type
-from techmart_fast.standin.failure import duplicate, invalid_query, not_found, not_implemented
+from techmart_fast.standin.failure import (
+    ServiceError,
+    duplicate,
+    invalid_query,
+    not_found,
+    not_implemented,
+)
 from techmart_fast.standin.refs import TableRef, checked_table_name
 from techmart_fast.standin.resources import Dataset, Table, check_layout, patched_table
 from techmart_fast.standin.sql.analyse import Analysed, analyse_query
@@ -128,6 +134,8 @@ def store_result(context: Context, query: Analysed, ref: TableRef) -> Table:
     work.dataset(ref.parent)
     columns = _columns_of(work, query, context.parameters)
     found = work.find_table(checked_table_name(ref))
+    if found is not None and found.view_query is not None:
+        raise ServiceError("invalid", f"{ref} is a view: it can't be a query's destination.")
     if found is None and context.create_disposition == "CREATE_NEVER":
         raise not_found("Table", str(ref))
     if found is None or context.write_disposition == "WRITE_TRUNCATE":

@@ -27,7 +27,7 @@ def _condition(node: exp.Expr) -> BqType:
     return BOOL
 
 
-plain(exp.And, exp.Or, exp.Not, type_of=_condition)
+plain(exp.And, exp.Or, exp.Not, exp.Where, exp.Having, exp.Qualify, type_of=_condition)
 plain(exp.Exists, type_of=always(BOOL))
 
 

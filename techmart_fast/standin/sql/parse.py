@@ -54,6 +54,10 @@ def _as_meant(node: exp.Expr) -> exp.Expr:
     # The smallest INT64 is one literal: without its sign it is none.
     if isinstance(node, exp.Neg) and node.this == exp.Literal.number(_LEAST):
         return exp.Literal(this=f"-{_LEAST}", is_string=False)
+    if isinstance(node, exp.Command) and node.sql().strip().upper() == "BEGIN":
+        return exp.Transaction()
+    if isinstance(node, exp.Select) and not node.expressions:
+        raise invalid_query("Syntax error: SELECT list must not be empty")
     if isinstance(node, exp.Delete) and not node.this and len(node.args.get("tables") or ()) == 1:
         # DELETE without FROM.
         node.set("this", node.args["tables"][0])

@@ -36,7 +36,6 @@ PLAIN: frozenset[type[exp.Expr]] = frozenset(
         exp.Except,
         exp.From,
         exp.Group,
-        exp.Having,
         exp.Identifier,
         exp.Intersect,
         exp.Join,
@@ -46,7 +45,6 @@ PLAIN: frozenset[type[exp.Expr]] = frozenset(
         exp.Ordered,
         exp.Paren,
         exp.Parameter,
-        exp.Qualify,
         exp.Rollup,
         exp.Select,
         exp.Star,
@@ -56,7 +54,6 @@ PLAIN: frozenset[type[exp.Expr]] = frozenset(
         exp.Union,
         exp.Unnest,
         exp.Var,
-        exp.Where,
         exp.WindowSpec,
         exp.With,
     }

@@ -1,6 +1,7 @@
 """Views: what they read, what is kept of them, what they refuse."""
 
 import pytest
+from google.api_core.exceptions import BadRequest
 from google.cloud import bigquery
 
 from tests.standin.conformance.asking import done, refused
@@ -130,13 +131,18 @@ def test_a_views_query_and_properties_are_changed(stocked: Shop) -> None:
 
 
 @INTRO
-def test_a_view_is_no_destination_and_its_rows_are_not_listed(stocked: Shop) -> None:
-    with refused("invalid"):
-        stocked.client.list_rows(stocked.table("v"), selected_fields=[], retry=None).next_page_token  # noqa: B018
-        list(stocked.client.list_rows(stocked.client.get_table(stocked.table("v")), retry=None))
-    with refused("invalid"):
-        done(stocked, "SELECT 1 AS id", destination=stocked.table("v"),
-             write_disposition="WRITE_APPEND")  # fmt: skip
+def test_a_view_has_no_rows_of_its_own(stocked: Shop) -> None:
+    view = stocked.client.get_table(stocked.table("v"))
+    with pytest.raises(BadRequest):
+        list(stocked.client.list_rows(view, retry=None))
+    for disposition in ("WRITE_EMPTY", "WRITE_APPEND", "WRITE_TRUNCATE"):
+        with pytest.raises(BadRequest):
+            done(
+                stocked,
+                "SELECT 1 AS id",
+                destination=view.reference,
+                write_disposition=disposition,
+            )
 
 
 @VIEWS
@@ -145,6 +151,6 @@ def test_a_view_keeps_its_own_names_of_tables(stocked: Shop) -> None:
     stocked.client.create_dataset(other)
     stocked.query(f"CREATE TABLE {other}.t AS SELECT 99 AS id, 99 AS n")
     stocked.query(f"CREATE VIEW {other}.v AS SELECT id FROM {stocked.dataset}.v")
-    assert stocked.rows(f"WITH t AS (SELECT 5 AS id) SELECT v.id, t.id FROM {other}.v, t") == [
-        (2, 5)
-    ]
+    assert stocked.rows(
+        f"WITH t AS (SELECT 5 AS id) SELECT v.id, t.id AS own FROM {other}.v, t"
+    ) == [(2, 5)]
