@@ -123,6 +123,26 @@ OPTIONS (
   labels = [("app", "techmart"), ("schema_version", "1")]
 );
 
+CREATE TABLE IF NOT EXISTS partial_orders (
+  transaction_date DATE NOT NULL,
+  user_id STRING NOT NULL,
+  product_id STRING NOT NULL OPTIONS (description = "Empty for orders without a product"),
+  payment_method STRING NOT NULL,
+  orders INT64 NOT NULL OPTIONS (description = "Completed"),
+  revenue NUMERIC(18, 2) NOT NULL OPTIONS (description = "Of completed orders"),
+  refunded_orders INT64 NOT NULL,
+  last_order_at TIMESTAMP OPTIONS (description = "Of the last completed order"),
+  user_bucket INT64 NOT NULL OPTIONS (description = "First byte of the MD5 of user_id"),
+  product_bucket INT64 NOT NULL OPTIONS (description = "First byte of the MD5 of product_id"),
+  refresh_number INT64 NOT NULL OPTIONS (description = "Number of the refresh that changed the row")
+)
+PARTITION BY transaction_date
+CLUSTER BY user_id, product_id
+OPTIONS (
+  description = "Orders by day, user, product and payment method: what the other partials of orders are made from. A key that lost its orders stays for a while, with zeros: it marks user and product as touched.",
+  labels = [("app", "techmart"), ("schema_version", "1")]
+);
+
 CREATE TABLE IF NOT EXISTS partial_users (
   transaction_date DATE NOT NULL,
   user_id STRING NOT NULL,
@@ -132,8 +152,8 @@ CREATE TABLE IF NOT EXISTS partial_users (
 PARTITION BY transaction_date
 CLUSTER BY user_id
 OPTIONS (
-  description = "Completed orders by day and user. A key that lost its orders stays, with zeros: it marks the user as touched.",
-  labels = [("app", "techmart"), ("schema_version", "1")]
+  description = "Completed orders by day and user.",
+  labels = [("app", "techmart"), ("schema_version", "2")]
 );
 
 CREATE TABLE IF NOT EXISTS partial_products (
@@ -146,22 +166,46 @@ CREATE TABLE IF NOT EXISTS partial_products (
 PARTITION BY transaction_date
 CLUSTER BY product_id
 OPTIONS (
-  description = "Completed and refunded orders by day and product. A key that lost its orders stays, with zeros: it marks the product as touched.",
+  description = "Completed and refunded orders by day and product.",
+  labels = [("app", "techmart"), ("schema_version", "2")]
+);
+
+-- The same orders by key: a late day reads the orders that its users and products have in all days,
+-- and those of few others. 256 buckets keep a hundred refreshes of everything under the 30,000
+-- partitions that may be modified in a day, should DML count for that limit.
+
+CREATE TABLE IF NOT EXISTS orders_by_user (
+  user_bucket INT64 NOT NULL OPTIONS (description = "First byte of the MD5 of user_id"),
+  user_id STRING NOT NULL,
+  transaction_date DATE NOT NULL,
+  product_id STRING NOT NULL OPTIONS (description = "Empty for orders without a product"),
+  payment_method STRING NOT NULL,
+  orders INT64 NOT NULL OPTIONS (description = "Completed"),
+  revenue NUMERIC(18, 2) NOT NULL,
+  last_order_at TIMESTAMP NOT NULL
+)
+PARTITION BY RANGE_BUCKET(user_bucket, GENERATE_ARRAY(0, 256, 1))
+CLUSTER BY user_id
+OPTIONS (
+  description = "Completed orders of partial_orders, a user's together: for sums over all days and preferences.",
   labels = [("app", "techmart"), ("schema_version", "1")]
 );
 
-CREATE TABLE IF NOT EXISTS partial_purchases (
+CREATE TABLE IF NOT EXISTS orders_by_product (
+  product_bucket INT64 NOT NULL OPTIONS (description = "First byte of the MD5 of product_id"),
+  product_id STRING NOT NULL,
   transaction_date DATE NOT NULL,
   user_id STRING NOT NULL,
-  product_id STRING NOT NULL OPTIONS (description = "Empty for orders without a product"),
   payment_method STRING NOT NULL,
-  orders INT64 NOT NULL,
-  last_order_at TIMESTAMP NOT NULL
+  orders INT64 NOT NULL OPTIONS (description = "Completed"),
+  revenue NUMERIC(18, 2) NOT NULL,
+  refunded_orders INT64 NOT NULL,
+  user_bucket INT64 NOT NULL OPTIONS (description = "First byte of the MD5 of user_id")
 )
-PARTITION BY transaction_date
-CLUSTER BY user_id, product_id
+PARTITION BY RANGE_BUCKET(product_bucket, GENERATE_ARRAY(0, 256, 1))
+CLUSTER BY product_id
 OPTIONS (
-  description = "Completed orders by day, user, product and payment method: who bought what, how often, when last. For figures that do not add up (distinct customers, preferences).",
+  description = "Orders of partial_orders that have a product, a product's together: for sums over all days and distinct customers.",
   labels = [("app", "techmart"), ("schema_version", "1")]
 );
 
@@ -208,13 +252,14 @@ CREATE TABLE IF NOT EXISTS user_analytics (
   preferred_product_category STRING,
   is_high_value_customer BOOL NOT NULL,
   rfm_segment STRING NOT NULL,
-  churn_risk_score NUMERIC(5, 4)
+  churn_risk_score NUMERIC(5, 4),
+  basis STRING OPTIONS (description = "What the row was computed with: as_of and a digest of the contract's parameters")
 )
 PARTITION BY DATE_TRUNC(registration_date, MONTH)
 CLUSTER BY customer_tier, country
 OPTIONS (
   description = "One row for every user, also those without orders.",
-  labels = [("app", "techmart"), ("schema_version", "1")]
+  labels = [("app", "techmart"), ("schema_version", "2")]
 );
 
 CREATE TABLE IF NOT EXISTS product_performance (
@@ -236,12 +281,14 @@ CREATE TABLE IF NOT EXISTS product_performance (
   revenue_rank_in_category INT64 NOT NULL,
   margin_estimate NUMERIC(18, 4),
   seasonal_trend STRING NOT NULL OPTIONS (description = "rising, steady or falling"),
-  performance_tier STRING NOT NULL OPTIONS (description = "high, medium or low")
+  performance_tier STRING NOT NULL OPTIONS (description = "high, medium or low"),
+  refunded_orders INT64,
+  basis STRING OPTIONS (description = "What the row was computed with: as_of and a digest of the contract's parameters")
 )
 CLUSTER BY category, performance_tier
 OPTIONS (
   description = "One row for every product, also those without orders.",
-  labels = [("app", "techmart"), ("schema_version", "1")]
+  labels = [("app", "techmart"), ("schema_version", "2")]
 );
 
 CREATE TABLE IF NOT EXISTS financial_reports (

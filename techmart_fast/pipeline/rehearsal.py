@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from techmart_fast.contract import Contract
 from techmart_fast.decode import blocks
@@ -32,6 +33,8 @@ from techmart_fast.settings import Settings
 from techmart_fast.warehouse import (
     LoadTable,
     QueryEstimate,
+    Touched,
+    key_buckets,
     split_parts,
 )
 
@@ -133,7 +136,9 @@ async def rehearse(
                     counts[feed] = load.outcome.counts
     observer.phase("Asking the warehouse")
     async with open_sinks(settings, postgres=False) as sinks:
-        stored = await sinks.warehouse.estimate(tuple(sink.files), sink.days, contract.analytics)
+        stored = await sinks.warehouse.estimate(
+            tuple(sink.files), sink.days, sink.touched, contract.analytics
+        )
         queries = tuple(_with_new_rows(one, sink.new_bytes) for one in stored)
         tables = _tables(sink.files, settings.bigquery.load_job_bytes)
         return RunPlan(
@@ -152,9 +157,10 @@ async def rehearse(
 
 
 class _CountingSink:
-    """Takes batches and keeps what is known of their Parquet."""
+    """Takes batches and keeps what is known of their Parquet and their keys."""
 
     def __init__(self) -> None:
+        self.touched = Touched()
         self.files: dict[LoadTable, list[SpooledFile]] = {}
         self.days: set[date] = set()
         self.new_bytes: Counter[LoadTable] = Counter()
@@ -166,6 +172,7 @@ class _CountingSink:
             file = await write.spool(_as_spooled(feed, records))
             await self._take(file)
             self.new_bytes[LoadTable(feed)] += records.nbytes
+            self.touched += _touched(feed, records)
         if write.rejected_file is not None:
             await self._take(write.rejected_file)
         return BatchOutcome(
@@ -184,6 +191,17 @@ class _CountingSink:
         if file.table == LoadTable.TRANSACTIONS:
             self.days.update(file.dates)
         await asyncio.to_thread(file.path.unlink)
+
+
+def _touched(feed: Feed, records: pa.RecordBatch) -> Touched:
+    def buckets(column: str) -> frozenset[int]:
+        return key_buckets(pc.unique(records.column(column).drop_null()).to_pylist())
+
+    if feed is Feed.USERS:
+        return Touched(changed_users=buckets("user_id"))
+    if feed is Feed.PRODUCTS:
+        return Touched(changed_products=buckets("product_id"))
+    return Touched(users=buckets("user_id"), products=buckets("product_id"))
 
 
 def _numbered(files: Sequence[SourceFile]) -> tuple[SourceFile, ...]:

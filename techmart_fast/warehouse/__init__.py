@@ -12,6 +12,7 @@ The order of calls in a run (`sink` is a `WarehouseSink`, everything it does is 
     await sink.report(ReportKind.DAILY_SALES)
 """
 
+from techmart_fast.warehouse.buckets import Touched, key_buckets
 from techmart_fast.warehouse.estimate import QueryEstimate
 from techmart_fast.warehouse.groups import (
     Ensured,
@@ -50,8 +51,10 @@ __all__ = [
     "Refreshed",
     "ReportKind",
     "RunRow",
+    "Touched",
     "WarehouseSink",
     "WarehouseTarget",
+    "key_buckets",
     "part_bytes",
     "read_spool",
     "rejected_rows",

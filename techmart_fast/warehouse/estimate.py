@@ -3,25 +3,29 @@
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from techmart_fast.contract.model import AnalyticsRules
 from techmart_fast.errors import WarehouseError
 from techmart_fast.together import together
+from techmart_fast.warehouse.buckets import BUCKETS, Touched
 from techmart_fast.warehouse.groups import LoadTable
 from techmart_fast.warehouse.jobs import Jobs
 from techmart_fast.warehouse.periods import chunks
 from techmart_fast.warehouse.rollups import (
     NO_KEYS,
     changed_keys,
+    changed_statement,
     daily_statements,
     financial_statements,
     key_statements,
+    order_statements,
     partial_statements,
+    touched_statements,
 )
 from techmart_fast.warehouse.schema import declared
-from techmart_fast.warehouse.statements import Statement, date_predicate, statement
+from techmart_fast.warehouse.statements import Statement, partition_predicate, statement
 
 LEAST_BYTES_BILLED = 10 << 20
 """Of a table that a query reads. https://cloud.google.com/bigquery/pricing#on_demand_pricing"""
@@ -57,18 +61,23 @@ class Estimates:
         self._present = frozenset(present)
 
     async def of_run(
-        self, tables: Collection[LoadTable], days: Collection[date], rules: AnalyticsRules
+        self,
+        tables: Collection[LoadTable],
+        days: Collection[date],
+        touched: Touched,
+        rules: AnalyticsRules,
     ) -> tuple[QueryEstimate, ...]:
         """The queries of a run that loads new rows of `tables`, with transactions on `days`.
 
-        A table that is not there yet is read as empty. Which orders changed users or products had
-        is known only when they are loaded: all days are taken for theirs, which is the most it can
-        be.
+        `touched` are the buckets of the new rows' keys. A table that is not there yet is read as
+        empty. Which orders changed users or products had, and who bought changed products, is known
+        only when they are loaded: all days and all buckets are taken for theirs, which is the most
+        it can be.
         """
-        others = frozenset[date]()
-        if not _DIMENSIONS.isdisjoint(tables) and "partial_totals" in self._present:
-            others = await self._jobs.call(lambda service: service.days("partial_totals"))
-        statements = list(_statements(tables, days, others, rules))
+        stored = frozenset[date]()
+        if "partial_totals" in self._present:
+            stored = await self._jobs.call(lambda service: service.days("partial_totals"))
+        statements = list(_statements(tables, frozenset(days), stored, touched, rules))
         found = Counter[str]()
 
         async def ask(one: Statement) -> None:
@@ -109,25 +118,42 @@ def _tables_read(one: Statement, loaded: Collection[LoadTable]) -> int:
 
 def _statements(
     tables: Collection[LoadTable],
-    days: Collection[date],
-    others: Collection[date],
+    days: frozenset[date],
+    stored: frozenset[date],
+    touched: Touched,
     rules: AnalyticsRules,
 ) -> Iterator[Statement]:
     for table in tables:
         # A MERGE names a staging table that is not there; it reads its target as this does.
-        where = f" WHERE {date_predicate('transaction_date', days)}" if table in _FACTS else ""
+        where = f" WHERE {partition_predicate('transaction_date', days)}" if table in _FACTS else ""
         sql = f"SELECT * FROM {table.value}{where}"  # noqa: S608 - names of ours, and dates
         # One that is cut into pieces reads all days of the target with each.
-        pieces = len(list(chunks(frozenset(days)))) if table in _FACTS else 1
+        pieces = len(list(chunks(days))) if table in _FACTS else 1
         yield from [Statement(name=f"merge/{table.value}", sql=sql)] * max(pieces, 1)
-    yield from partial_statements(days)
+    # The number of the refresh does not change what is read.
+    yield from partial_statements(days, refreshed=0)
     yield statement("queries/as_of")
     unchanged = changed_keys([])
+    yield from touched_statements(days, refreshed=0, changed=unchanged)
+    yield from order_statements(days, refreshed=0, touched=touched)
+    others = frozenset[date]()
     if not _DIMENSIONS.isdisjoint(tables):
-        yield statement("queries/changed_dates", tables=unchanged)
-    # The newest day only moves a parameter, which does not change what is read.
-    newest = max(days, default=None)
-    yield from key_statements(days, as_of=newest, rules=rules, changed=unchanged)
-    named = {*days, *others}
+        others = stored
+        yield changed_statement("changed_dates", changed=unchanged, touched=touched)
+    if LoadTable.PRODUCTS in tables:
+        yield changed_statement("buyers", changed=unchanged, touched=touched)
+        touched = replace(touched, users=frozenset(range(BUCKETS)))
+    yield statement("queries/bases")
+    newest = max(days | stored, default=None)
+    yield from key_statements(
+        days,
+        as_of=newest,
+        rules=rules,
+        changed=unchanged,
+        touched=touched,
+        refreshed=0,
+        moved=newest not in stored,
+    )
+    named = days | others
     yield from daily_statements(named)
     yield from financial_statements(named, rules)

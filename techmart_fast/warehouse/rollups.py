@@ -1,28 +1,33 @@
 """Recomputes what merged groups touched: partials of their days, then the rollups.
 
 What is recomputed:
-  * partials: the days at which a transaction of a group stands or stood;
+  * partials: the days at which a transaction of a group stands or stood, and of the orders by key
+    the buckets of the users and products whose orders changed;
   * daily_sales_summary: these days, the days of rejected records, and the days on which a changed
     product was sold (its name is shown);
   * financial_reports: the periods of the groups' days and of the days on which changed users or
     products had orders (tier, region, price);
-  * user_analytics, product_performance: every row, as `as_of` moves them all; sums and preferences
-    of touched users and products only.
+  * user_analytics, product_performance: the rows of touched users and products; all rows when
+    `as_of` or the contract's parameters moved, but sums and preferences of touched ones only.
 """
 
 import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 from techmart_fast.contract.model import AnalyticsRules
-from techmart_fast.together import together
+from techmart_fast.together import both, together
+from techmart_fast.warehouse.buckets import Touched
 from techmart_fast.warehouse.groups import LoadGroup, LoadTable, Refreshed
 from techmart_fast.warehouse.jobs import Jobs
 from techmart_fast.warehouse.periods import chunks, period_count, period_days, period_starts
 from techmart_fast.warehouse.statements import Scalar, Statement, statement
 
-PARTIALS = ("totals", "users", "products", "purchases")
+REFRESHES_LABEL = "refreshes"
+"""Label of partial_orders: number of the last refresh that came to its end."""
+
 RULES_LABEL = "rules"
 """Label of financial_reports: digest of the parameters that the rollups were computed with."""
 
@@ -75,19 +80,58 @@ def changed_keys(groups: Iterable[LoadGroup]) -> Mapping[str, str]:
     return tables
 
 
-def partial_statements(days: Iterable[date]) -> list[Statement]:
-    """The statements that recompute all partials of some days."""
+def partial_statements(
+    days: Iterable[date], *, refreshed: int, again: bool = False
+) -> list[Statement]:
+    """The statements that recompute the partials of some days from the facts.
+
+    `refreshed` is the number of the last refresh that came to its end. `again` takes every order of
+    these days for a new one.
+    """
+    marks = {"refreshed": Scalar("INT64", refreshed), "again": Scalar("BOOL", again)}
     return [
-        statement(f"partials/{name}", literal_dates={"dates": piece})
+        statement(f"partials/{name}", literals={"dates": piece}, parameters=marks)
         for piece in chunks(frozenset(days))
-        for name in PARTIALS
+        for name in ("totals", "orders")
+    ]
+
+
+def touched_statements(
+    days: Iterable[date], *, refreshed: int, changed: Mapping[str, str]
+) -> list[Statement]:
+    """The queries for the buckets that new orders on these days, and changed keys, touch."""
+    return [
+        statement(
+            "queries/touched",
+            literals={"dates": piece},
+            tables=changed,
+            parameters={"refreshed": Scalar("INT64", refreshed)},
+        )
+        for piece in list(chunks(frozenset(days))) or [()]
+    ]
+
+
+def order_statements(days: Iterable[date], *, refreshed: int, touched: Touched) -> list[Statement]:
+    """The statements that bring new orders of some days to where they are by day and by key."""
+    return [
+        statement(
+            f"partials/{name}",
+            literals={
+                "dates": piece,
+                "user_buckets": touched.users,
+                "product_buckets": touched.products,
+            },
+            parameters={"refreshed": Scalar("INT64", refreshed)},
+        )
+        for piece in chunks(frozenset(days))
+        for name in ("users", "products", "orders_by_user", "orders_by_product")
     ]
 
 
 def daily_statements(days: Iterable[date]) -> list[Statement]:
     """The statements that recompute daily_sales_summary for some days."""
     return [
-        statement("rollups/daily_sales_summary", literal_dates={"dates": piece})
+        statement("rollups/daily_sales_summary", literals={"dates": piece})
         for piece in chunks(frozenset(days))
     ]
 
@@ -97,7 +141,7 @@ def financial_statements(days: Iterable[date], rules: AnalyticsRules) -> list[St
     return [
         statement(
             "rollups/financial_reports",
-            literal_dates={
+            literals={
                 "dates": piece,
                 "scan_dates": period_days(piece),
                 "period_starts": period_starts(piece),
@@ -108,23 +152,66 @@ def financial_statements(days: Iterable[date], rules: AnalyticsRules) -> list[St
     ]
 
 
+def basis_of(as_of: date | None, rules: AnalyticsRules) -> str:
+    """What rows of users and products are computed with, as it is stored with them."""
+    return f"{as_of} {rules_digest(rules)}"
+
+
+def window_days(as_of: date | None, rules: AnalyticsRules) -> Sequence[date]:
+    """The days that figures of product_performance look back to, from `as_of`."""
+    if as_of is None:
+        return ()
+    length = max(365, 2 * rules.trend_days)
+    first = max(as_of.toordinal() - length + 1, 1)
+    return [date.fromordinal(number) for number in range(first, as_of.toordinal() + 1)]
+
+
 def key_statements(
     days: Iterable[date],
     *,
     as_of: date | None,
     rules: AnalyticsRules,
     changed: Mapping[str, str],
+    touched: Touched,
+    refreshed: int,
+    moved: bool,
 ) -> list[Statement]:
-    """The statements that recompute user_analytics and product_performance."""
+    """The statements that recompute user_analytics and product_performance.
+
+    `moved`: there are rows that were computed with another `as_of` or other `rules`.
+    """
     return [
         statement(
             f"rollups/{name}",
-            literal_dates={"dates": frozenset(days)},
+            literals={
+                "dates": frozenset(days),
+                "user_buckets": touched.users | touched.changed_users,
+                "product_buckets": touched.products | touched.changed_products,
+                "changed_product_buckets": touched.changed_products,
+                "window_dates": window_days(as_of, rules) if moved else (),
+            },
             tables=changed,
-            parameters={**rule_parameters(rules), "as_of": Scalar("DATE", as_of)},
+            parameters={
+                **rule_parameters(rules),
+                "as_of": Scalar("DATE", as_of),
+                "basis": Scalar("STRING", basis_of(as_of, rules)),
+                "refreshed": Scalar("INT64", refreshed),
+            },
         )
         for name in ("user_analytics", "product_performance")
     ]
+
+
+def changed_statement(name: str, *, changed: Mapping[str, str], touched: Touched) -> Statement:
+    """A query for what changed users or products reach: `buyers` or `changed_dates`."""
+    return statement(
+        f"queries/{name}",
+        literals={
+            "changed_user_buckets": touched.changed_users,
+            "changed_product_buckets": touched.changed_products,
+        },
+        tables=changed,
+    )
 
 
 class Rollups:
@@ -138,51 +225,93 @@ class Rollups:
         groups: Sequence[LoadGroup],
         rules: AnalyticsRules,
         *,
+        refreshed: int,
         everything: bool,
         all_periods: bool,
         oldest: date,
     ) -> Refreshed:
         """Recompute what the groups touched; see `WarehouseSink.refresh`.
 
+        `refreshed` is the number of the last refresh that came to its end; this one is the next.
         Partials and daily summaries of days before `oldest` stay as they are: the facts and
         rejections that they come from have expired.
         """
         started = time.monotonic()
-        touched = _dates(groups, LoadTable.TRANSACTIONS)
+        own = _dates(groups, LoadTable.TRANSACTIONS)
         if everything:
-            touched |= await self._fact_dates() | await self._days(statement("queries/as_of"))
-        touched = frozenset(day for day in touched if day >= oldest)
-        await self._run_all(partial_statements(touched))
+            own |= await self._fact_dates() | await self._days(statement("queries/as_of"))
+        own = frozenset(day for day in own if day >= oldest)
+        await self._run_all(partial_statements(own, refreshed=refreshed, again=everything))
         days = await self._days(statement("queries/as_of"))
         as_of = max(days, default=None)
         changed = changed_keys(groups)
-        of_changed = await self._changed_dates(groups, changed, days - touched)
-        named = touched | _dates(groups, LoadTable.REJECTED_TRANSACTIONS) | of_changed
+        touched = await self._touched(own, refreshed, changed, has_changed=_has_dimension(groups))
+        await self._run_all(order_statements(own, refreshed=refreshed, touched=touched))
+        of_changed = frozenset[date]()
+        if touched.changed_users or touched.changed_products:
+            touched, of_changed = await both(
+                ("find the buyers", "find the days of changed keys"),
+                self._with_buyers(touched, changed),
+                self._days(changed_statement("changed_dates", changed=changed, touched=touched)),
+            )
+        named = own | _dates(groups, LoadTable.REJECTED_TRANSACTIONS) | of_changed
         summaries = frozenset(day for day in named if day >= oldest)
-        reported = touched | of_changed | (days if all_periods else frozenset())
+        reported = own | of_changed | (days if all_periods else frozenset())
         await self._run_all(
             [
-                *key_statements(touched, as_of=as_of, rules=rules, changed=changed),
+                *key_statements(
+                    own,
+                    as_of=as_of,
+                    rules=rules,
+                    changed=changed,
+                    touched=touched,
+                    refreshed=refreshed,
+                    moved=await self._has_moved(basis_of(as_of, rules)),
+                ),
                 *daily_statements(summaries),
                 *financial_statements(reported, rules),
             ]
         )
         return Refreshed(
             as_of=as_of,
-            dates=len(touched),
+            dates=len(own),
             days=len(summaries),
             periods=period_count(reported),
             seconds=time.monotonic() - started,
         )
 
-    async def _changed_dates(
-        self, groups: Sequence[LoadGroup], changed: Mapping[str, str], others: frozenset[date]
-    ) -> frozenset[date]:
-        if not others or not any(
-            group.table in {LoadTable.USERS, LoadTable.PRODUCTS} for group in groups
-        ):
-            return frozenset()
-        return await self._days(statement("queries/changed_dates", tables=changed))
+    async def _touched(
+        self,
+        days: frozenset[date],
+        refreshed: int,
+        changed: Mapping[str, str],
+        *,
+        has_changed: bool,
+    ) -> Touched:
+        if not days and not has_changed:
+            return Touched()
+        found: dict[str, set[int]] = {}
+        for query in touched_statements(days, refreshed=refreshed, changed=changed):
+            for row in (await self._jobs.table(query)).to_pylist():
+                found.setdefault(row["kind"], set()).add(row["bucket"])
+        return Touched(
+            users=frozenset(found.get("user", ())),
+            products=frozenset(found.get("product", ())),
+            changed_users=frozenset(found.get("changed_user", ())),
+            changed_products=frozenset(found.get("changed_product", ())),
+        )
+
+    async def _with_buyers(self, touched: Touched, changed: Mapping[str, str]) -> Touched:
+        """The same, with those who ordered changed products: a category of theirs may be new."""
+        if not touched.changed_products:
+            return touched
+        query = changed_statement("buyers", changed=changed, touched=touched)
+        buyers = (await self._jobs.table(query))["bucket"].to_pylist()
+        return replace(touched, users=touched.users | frozenset(buyers))
+
+    async def _has_moved(self, basis: str) -> bool:
+        rows = await self._jobs.table(statement("queries/bases"))
+        return bool(set(rows["basis"].to_pylist()) - {basis})
 
     async def _fact_dates(self) -> frozenset[date]:
         query = statement(
@@ -207,6 +336,10 @@ class Rollups:
     async def _run_queue(self, queue: Sequence[Statement]) -> None:
         for one in queue:
             await self._jobs.run(one)
+
+
+def _has_dimension(groups: Iterable[LoadGroup]) -> bool:
+    return any(group.table in {LoadTable.USERS, LoadTable.PRODUCTS} for group in groups)
 
 
 def _dates(groups: Iterable[LoadGroup], table: LoadTable) -> frozenset[date]:

@@ -85,7 +85,7 @@ def run_statements(run: RunRow, metrics: Sequence[MetricRow]) -> list[Statement]
         statements.append(
             statement(
                 "queries/record_metrics",
-                literal_dates={"check_dates": {row.check_date for row in metrics}},
+                literals={"check_dates": {row.check_date for row in metrics}},
                 parameters={
                     "run_id": Scalar("STRING", run.run_id),
                     "metric_rows": Rows(_METRIC_COLUMNS, rows),

@@ -14,6 +14,7 @@ import pyarrow as pa
 from techmart_fast.contract.model import AnalyticsRules
 from techmart_fast.errors import WarehouseAccessError, WarehouseError, WrongWarehouseError
 from techmart_fast.together import both, together
+from techmart_fast.warehouse.buckets import Touched
 from techmart_fast.warehouse.estimate import Estimates, QueryEstimate
 from techmart_fast.warehouse.faults import service_error
 from techmart_fast.warehouse.groups import (
@@ -30,7 +31,7 @@ from techmart_fast.warehouse.groups import (
 from techmart_fast.warehouse.jobs import Clock, Jobs, SystemClock
 from techmart_fast.warehouse.periods import MAX_PARTITIONS, chunks
 from techmart_fast.warehouse.reports import ReportKind, report_statement, typed_report
-from techmart_fast.warehouse.rollups import RULES_LABEL, Rollups, rules_digest
+from techmart_fast.warehouse.rollups import REFRESHES_LABEL, RULES_LABEL, Rollups, rules_digest
 from techmart_fast.warehouse.runs import MetricRow, RunRow, run_statements
 from techmart_fast.warehouse.schema import (
     APP,
@@ -47,6 +48,7 @@ from techmart_fast.warehouse.statements import Scalar, Statement, statement
 from techmart_fast.warehouse.target import WarehouseTarget
 
 _FINANCIALS = "financial_reports"
+_ORDERS = "partial_orders"
 _OWNED = "users"
 
 
@@ -87,6 +89,7 @@ class WarehouseSink:
         self._staging = Staging(self._jobs, has_bucket=target.staging_bucket is not None)
         self._rollups = Rollups(self._jobs)
         self._labels: Mapping[str, Mapping[str, str]] = {}
+        self._is_new = False
 
     def __repr__(self) -> str:
         return f"<WarehouseSink {self._target.project}.{self._target.dataset}>"
@@ -128,6 +131,7 @@ class WarehouseSink:
             await self._jobs.call(lambda service: service.create_dataset())
             found = {}
         self._labels = found
+        self._is_new = LoadTable.TRANSACTIONS not in found
         created = [one for name, one in declared().items() if name not in found]
         older = [
             one
@@ -216,36 +220,40 @@ class WarehouseSink:
         recomputes the partials of all days.
         """
         digest = rules_digest(rules)
-        other_rules = self._labels.get(_FINANCIALS, {}).get(RULES_LABEL) != digest
+        other_rules = self._label(_FINANCIALS, RULES_LABEL) != digest
         if not groups and not everything and not other_rules:
             return Refreshed(as_of=None, dates=0, days=0, periods=0, seconds=0.0)
+        number = self._label(_ORDERS, REFRESHES_LABEL)
+        # Partials that no refresh ever finished, of facts that were there before: an older dataset.
+        everything = everything or (number is None and not self._is_new)
         refreshed = await self._rollups.refresh(
             groups,
             rules,
+            refreshed=int(number or 0),
             everything=everything,
             all_periods=everything or other_rules,
             oldest=self._oldest(),
         )
+        await self._set_label(_ORDERS, REFRESHES_LABEL, str(int(number or 0) + 1))
         if other_rules:
-            await self._jobs.call(
-                lambda service: service.set_label(_FINANCIALS, RULES_LABEL, digest)
-            )
-            self._labels = {
-                **self._labels,
-                _FINANCIALS: {**self._labels.get(_FINANCIALS, {}), RULES_LABEL: digest},
-            }
+            await self._set_label(_FINANCIALS, RULES_LABEL, digest)
         return refreshed
 
     async def estimate(
-        self, tables: Collection[LoadTable], days: Collection[date], rules: AnalyticsRules
+        self,
+        tables: Collection[LoadTable],
+        days: Collection[date],
+        touched: Touched,
+        rules: AnalyticsRules,
     ) -> tuple[QueryEstimate, ...]:
         """What the queries of a run would read of what is there now, by dry runs.
 
-        `tables` are those that get new rows, `days` those of new transactions. Nothing is made,
-        changed or billed; a dataset that is not there yet is read as empty.
+        `tables` are those that get new rows, `days` those of new transactions, `touched` the
+        buckets of the new rows' keys. Nothing is made, changed or billed; a dataset that is not
+        there yet is read as empty.
         """
         present = await self._look()
-        return await Estimates(self._jobs, present or {}).of_run(tables, days, rules)
+        return await Estimates(self._jobs, present or {}).of_run(tables, days, touched, rules)
 
     async def discard(self, groups: Sequence[LoadGroup]) -> None:
         """Drop the staging tables of published groups. One that stays expires by itself."""
@@ -366,6 +374,14 @@ class WarehouseSink:
             lambda service: service.set_label(relation.name, VERSION_LABEL, str(relation.version))
         )
 
+    def _label(self, table: str, name: str) -> str | None:
+        return self._labels.get(table, {}).get(name)
+
+    async def _set_label(self, table: str, name: str, value: str) -> None:
+        await self._jobs.call(lambda service: service.set_label(table, name, value))
+        labels = {**self._labels.get(table, {}), name: value}
+        self._labels = {**self._labels, table: labels}
+
     def _oldest(self) -> date:
         """The oldest day whose facts are there for sure."""
         days = self._target.partition_expiration_days
@@ -397,7 +413,7 @@ def merge_statements(group: LoadGroup) -> list[Statement]:
     return [
         statement(
             f"merge/{group.table.value}",
-            literal_dates={"dates": dates, "new_dates": piece},
+            literals={"dates": dates, "new_dates": piece},
             tables={f"staging_{group.table.value}": group.staging_table},
         )
         for piece in pieces

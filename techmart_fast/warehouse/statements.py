@@ -1,22 +1,26 @@
-"""The SQL statements: read from `sql/`, with literal dates and table names put in.
+"""The SQL statements: read from `sql/`, with literal partitions and table names put in.
 
-A file is valid SQL as it stands. Three things are replaced before it is sent, never a value of a
-record: `column IN UNNEST(@name)` for the names in `literal_dates` becomes a predicate of literals
-(only these prune partitions in a MERGE), and the placeholder tables (`staging_…`, `changed_users`,
+A file is valid SQL as it stands. Two things are replaced before it is sent, never a value of a
+record: `column IN UNNEST(@name)` for the names in `literals` becomes a predicate of literals (only
+these prune partitions in a MERGE), and the placeholder tables (`staging_…`, `changed_users`,
 `changed_products`) become the tables of a load group.
 """
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 Value = str | int | bool | Decimal | date | datetime | None
 
-_DATES = re.compile(r"([A-Za-z_.]+)\s+IN\s+UNNEST\(@(\w+)\)")
+Partitions = Collection[date] | Collection[int]
+"""Days, or buckets of keys."""
+
+_LITERALS = re.compile(r"([A-Za-z_.]+)\s+IN\s+UNNEST\(@(\w+)\)")
 _PARAMETER = re.compile(r"@(\w+)")
 _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
 
@@ -77,66 +81,80 @@ def sql_text(name: str) -> str:
 def statement(
     name: str,
     *,
-    literal_dates: Mapping[str, Collection[date] | None] | None = None,
+    literals: Mapping[str, Partitions | None] | None = None,
     tables: Mapping[str, str] | None = None,
     parameters: Mapping[str, Parameter] | None = None,
 ) -> Statement:
     """Make a statement from its file.
 
-    `literal_dates` maps a parameter's name to its days, or to None for "any day" (TRUE). A name in
-    it that is also used elsewhere than behind IN stays a parameter there, with the same days.
+    `literals` maps a parameter's name to its days or buckets, or to None for "any" (TRUE). A name
+    in it that is also used elsewhere than behind IN stays a parameter there, with the same values.
     `parameters` that the statement does not use are left out.
 
     Raises:
         KeyError: the statement uses a parameter that was not given.
     """
-    dates = dict(literal_dates or {})
+    partitions = dict(literals or {})
 
     def literal(match: re.Match[str]) -> str:
         column, parameter = match.groups()
-        return match[0] if parameter not in dates else date_predicate(column, dates[parameter])
+        if parameter not in partitions:
+            return match[0]
+        return partition_predicate(column, partitions[parameter])
 
-    sql = _DATES.sub(literal, sql_text(name))
+    sql = _LITERALS.sub(literal, sql_text(name))
     for placeholder, table in (tables or {}).items():
         # A column may be qualified with the placeholder: alias the table to it.
         sql = re.sub(rf"\b(FROM|JOIN) {placeholder}\b(?! AS)", rf"\1 {table} AS {placeholder}", sql)
     given: dict[str, Parameter] = {
-        parameter: Array("DATE", sorted(days))
-        for parameter, days in dates.items()
-        if days is not None
+        parameter: Array("DATE", _ordered(values))
+        for parameter, values in partitions.items()
+        if values is not None
     }
     given.update(parameters or {})
     used = dict.fromkeys(_PARAMETER.findall(sql))
     return Statement(name=name, sql=sql, parameters={key: given[key] for key in used})
 
 
-def date_predicate(column: str, days: Collection[date] | None) -> str:
-    """A predicate of literals that is true for the given days of `column`; TRUE for None.
+def partition_predicate(column: str, values: Partitions | None) -> str:
+    """A predicate of literals that is true for the given values of `column`; TRUE for None.
 
-    Runs of three or more consecutive days become BETWEEN, to keep the statement short.
+    Runs of three or more consecutive values become BETWEEN, to keep the statement short.
     """
-    if days is None:
+    if values is None:
         return "TRUE"
-    if not days:
+    if not values:
         return "FALSE"
     singles: list[str] = []
     terms: list[str] = []
-    for first, last in _runs(days):
-        if (last - first).days < 2:
-            singles.extend(f"DATE '{day}'" for day in sorted({first, last}))
+    for run in _runs(values):
+        if len(run) < 3:
+            singles.extend(_literal(value) for value in run)
         else:
-            terms.append(f"{column} BETWEEN DATE '{first}' AND DATE '{last}'")
+            terms.append(f"{column} BETWEEN {_literal(run[0])} AND {_literal(run[-1])}")
     if singles:
         terms.append(f"{column} IN ({', '.join(singles)})")
     return terms[0] if len(terms) == 1 else f"({' OR '.join(terms)})"
 
 
-def _runs(days: Collection[date]) -> Iterator[tuple[date, date]]:
-    ordered = sorted(set(days))
-    first = last = ordered[0]
-    for day in ordered[1:]:
-        if day - last > timedelta(days=1):
-            yield first, last
-            first = day
-        last = day
-    yield first, last
+def _literal(value: date | int) -> str:
+    return f"DATE '{value}'" if isinstance(value, date) else str(int(value))
+
+
+def _runs(values: Partitions) -> Iterator[Sequence[date | int]]:
+    """The values in order, cut where one is missing."""
+    run: list[date | int] = []
+    for value in _ordered(values):
+        if run and _number(value) - _number(run[-1]) > 1:
+            yield run
+            run = []
+        run.append(value)
+    yield run
+
+
+def _ordered(values: Partitions) -> list[date | int]:
+    return sorted(set[Any](values))
+
+
+def _number(value: date | int) -> int:
+    return value.toordinal() if isinstance(value, date) else value

@@ -1,7 +1,7 @@
 """Every statement the sink can send passes Google's analyser; dates become literals."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -11,15 +11,18 @@ from pathlib import Path
 import pytest
 
 from techmart_fast.contract import default_contract
-from techmart_fast.warehouse import LoadTable, MetricRow, ReportKind, RunRow
+from techmart_fast.warehouse import LoadTable, MetricRow, ReportKind, RunRow, Touched
 from techmart_fast.warehouse.groups import LoadGroup
 from techmart_fast.warehouse.reports import report_statement
 from techmart_fast.warehouse.rollups import (
     changed_keys,
+    changed_statement,
     daily_statements,
     financial_statements,
     key_statements,
+    order_statements,
     partial_statements,
+    touched_statements,
 )
 from techmart_fast.warehouse.runs import run_statements
 from techmart_fast.warehouse.schema import declared
@@ -27,7 +30,7 @@ from techmart_fast.warehouse.sink import merge_statements
 from techmart_fast.warehouse.statements import (
     Scalar,
     Statement,
-    date_predicate,
+    partition_predicate,
     sql_text,
     statement,
 )
@@ -36,6 +39,9 @@ from tests.warehouse.values import group_of, paper_file
 
 DAY = date(2024, 2, 29)
 RULES = default_contract().analytics
+TOUCHED = Touched(
+    users=frozenset({1, 3, 4, 5, 200}), products=frozenset({7}), changed_users=frozenset({255})
+)
 MANY_DAYS = frozenset(date(2000, 1, 1) + timedelta(days=2 * number) for number in range(2500))
 
 RUN = RunRow(
@@ -91,15 +97,21 @@ def every_statement() -> Iterator[Statement]:
             dates=MANY_DAYS,
         )
     )
-    yield from partial_statements([DAY])
+    yield from partial_statements([DAY], refreshed=3)
+    yield from order_statements([DAY], refreshed=3, touched=TOUCHED)
     yield from daily_statements([DAY, date(2024, 3, 1), date(2024, 3, 2)])
     yield from financial_statements([DAY], RULES)
     for chosen in (groups(), groups()[:2], []):
         changed = changed_keys(chosen)
-        yield from key_statements([DAY], as_of=DAY, rules=RULES, changed=changed)
-        yield statement("queries/changed_dates", tables=changed)
-    yield from key_statements([], as_of=None, rules=RULES, changed=changed_keys([]))
+        yield from touched_statements([DAY], refreshed=3, changed=changed)
+        for name in ("buyers", "changed_dates"):
+            yield changed_statement(name, changed=changed, touched=TOUCHED)
+        yield from _of_keys([DAY], changed)
+    yield from _of_keys([DAY], changed_keys([]), moved=True)
+    yield from _of_keys([], changed_keys([]), touched=Touched(), as_of=None, moved=True)
+    yield from touched_statements([], refreshed=0, changed=changed_keys([]))
     yield statement("queries/as_of")
+    yield statement("queries/bases")
     bounds = {"since": Scalar("DATE", DAY), "until": Scalar("DATE", DAY)}
     yield statement("queries/daily_sums", parameters=bounds)
     for kind in ReportKind:
@@ -110,6 +122,25 @@ def every_statement() -> Iterator[Statement]:
     for metric in (METRIC, replace(METRIC, value=None, threshold=None)):
         yield from run_statements(RUN, [metric, metric])
     yield from run_statements(replace(RUN, error="no disk"), [])
+
+
+def _of_keys(
+    days: list[date],
+    changed: Mapping[str, str],
+    *,
+    touched: Touched = TOUCHED,
+    as_of: date | None = DAY,
+    moved: bool = False,
+) -> list[Statement]:
+    return key_statements(
+        days,
+        as_of=as_of,
+        rules=RULES,
+        changed=changed,
+        touched=touched,
+        refreshed=3,
+        moved=moved,
+    )
 
 
 def test_googles_analyser_accepts_every_statement_in_every_shape() -> None:
@@ -149,7 +180,7 @@ def test_every_sql_file_is_among_the_statements() -> None:
     ids=["column", "type", "table", "literal", "parameter"],
 )
 def test_the_analyser_refuses_what_is_wrong(right: str, wrong: str) -> None:
-    sound = statement("partials/totals", literal_dates={"dates": [DAY]})
+    sound = partial_statements([DAY], refreshed=0)[0]
     assert right in sound.sql
     with pytest.raises(SqlError):
         analyse(replace(sound, sql=sound.sql.replace(right, wrong)))
@@ -165,7 +196,10 @@ def test_the_declared_columns_are_those_that_the_analyser_reads() -> None:
 def test_statements_on_the_facts_name_their_partitions_as_literals() -> None:
     some = [
         *merge_statements(groups()[2]),
-        *partial_statements([DAY]),
+        *partial_statements([DAY], refreshed=3),
+        *order_statements([DAY], refreshed=3, touched=TOUCHED),
+        *touched_statements([DAY], refreshed=3, changed=changed_keys([])),
+        *_of_keys([DAY], changed_keys([])),
         *financial_statements([DAY], RULES),
     ]
     for one in some:
@@ -175,6 +209,33 @@ def test_statements_on_the_facts_name_their_partitions_as_literals() -> None:
         assert (
             one.sql.count("transaction_date IN (") + one.sql.count("transaction_date BETWEEN") > 0
         )
+
+
+def test_statements_on_orders_by_key_name_their_partitions_as_literals() -> None:
+    by_user, by_product = order_statements([DAY], refreshed=3, touched=TOUCHED)[2:]
+    users = "(T.user_bucket BETWEEN 3 AND 5 OR T.user_bucket IN (1, 200))"
+    assert f"ON {users}\n" in by_user.sql
+    assert "ON T.product_bucket IN (7)\n" in by_product.sql
+    of_users, of_products = _of_keys([DAY], changed_keys([]))
+    own = "orders_by_user.user_bucket"
+    assert f"({own} BETWEEN 3 AND 5 OR {own} IN (1, 200, 255))" in of_users.sql
+    assert "orders_by_product.product_bucket IN (7)" in of_products.sql
+    # Nothing is left that would not prune.
+    for one in (by_user, by_product, of_users, of_products):
+        assert "IN UNNEST(@" not in one.sql
+
+
+def test_windows_are_read_only_when_they_moved() -> None:
+    still, moved = (_of_keys([DAY], changed_keys([]), moved=flag)[1].sql for flag in (False, True))
+    assert "WHERE FALSE\n        AND touched.product_id IS NULL" in still
+    days = "partial_products.transaction_date BETWEEN DATE '2023-03-02' AND DATE '2024-02-29'"
+    assert days in moved
+
+
+def test_buckets_are_computed_alike_in_every_statement() -> None:
+    formula = re.compile(r"CAST\(CONCAT\('0x', SUBSTR\(TO_HEX\(MD5\(\w+\)\), 1, 2\)\) AS INT64\)")
+    for name in ("partials/orders", "queries/touched"):
+        assert len(formula.findall(sql_text(name))) == sql_text(name).count("MD5(") == 2
 
 
 def test_a_group_of_very_many_days_is_merged_in_several_statements() -> None:
@@ -188,7 +249,7 @@ def test_a_group_of_very_many_days_is_merged_in_several_statements() -> None:
 
 def test_consecutive_days_become_ranges() -> None:
     days = [date(2024, 1, 1), date(2024, 1, 2), date(2024, 1, 3), date(2024, 2, 1)]
-    assert date_predicate("T.d", days) == (
+    assert partition_predicate("T.d", days) == (
         "(T.d BETWEEN DATE '2024-01-01' AND DATE '2024-01-03' OR T.d IN (DATE '2024-02-01'))"
     )
 
@@ -204,7 +265,7 @@ def test_consecutive_days_become_ranges() -> None:
     ],
 )
 def test_few_days_become_a_list(days: list[date] | None, predicate: str) -> None:
-    assert date_predicate("d", days) == predicate
+    assert partition_predicate("d", days) == predicate
 
 
 def test_a_parameter_that_is_not_given_is_an_error_before_anything_is_sent() -> None:

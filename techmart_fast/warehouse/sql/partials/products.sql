@@ -1,7 +1,7 @@
 -- partial_products for the days in @dates: completed orders, their revenue and refunded orders by
 -- product. Transactions without a product are not here.
 --
--- A key that lost its orders stays, with zeros, for the same reason as in partial_users.
+-- The old keys of these days join in with zeros, as in partial_users.
 MERGE partial_products AS T
 USING (
   SELECT
@@ -10,15 +10,11 @@ USING (
     SUM(revenue) AS revenue,
     SUM(refunded_orders) AS refunded_orders
   FROM (
-    SELECT
-      transaction_date, product_id,
-      IF(status = 'completed', 1, 0) AS orders,
-      IF(status = 'completed', amount_usd, NUMERIC '0') AS revenue,
-      IF(status = 'refunded', 1, 0) AS refunded_orders
-    FROM transactions
+    SELECT transaction_date, product_id, orders, revenue, refunded_orders
+    FROM partial_orders
     WHERE transaction_date IN UNNEST(@dates)
-      AND status IN ('completed', 'refunded')
-      AND product_id IS NOT NULL
+      AND product_id != ''
+      AND (orders > 0 OR refunded_orders > 0)
     UNION ALL
     SELECT transaction_date, product_id, 0, NUMERIC '0', 0
     FROM partial_products
@@ -29,6 +25,7 @@ USING (
 ON T.transaction_date IN UNNEST(@dates)
   AND T.transaction_date = S.transaction_date
   AND T.product_id = S.product_id
+WHEN MATCHED AND S.orders = 0 AND S.refunded_orders = 0 THEN DELETE
 WHEN MATCHED AND (
   T.orders != S.orders OR T.revenue != S.revenue OR T.refunded_orders != S.refunded_orders
 ) THEN UPDATE SET

@@ -1,10 +1,13 @@
 -- product_performance: one row for every product, also those without orders. An order is a completed
 -- transaction.
 --
--- Sums and windows come from partial_products, for every product every time, as they move with @as_of
--- (the newest transaction_date of any status). unique_customers does not add up over days: it is
--- counted anew for touched products only (those of the days in @dates, sent as literals, and the
--- changed products), and is what this table already holds for all others.
+-- Totals are recomputed for touched products only: those with new rows of partial_orders in the touched
+-- days (@dates), and the changed products. Their orders of all days are read from the partitions of
+-- their buckets (@product_buckets). For all others totals are what this table already holds. What
+-- moves with @as_of (the newest transaction_date of any status) or with the contract's parameters is
+-- computed for every product whose row has another @basis, which names them both; the windows come
+-- from the days in @window_dates then. Of other products only the rank may change. Days and buckets
+-- are sent as literals.
 --
 -- Choices:
 --   * base_price is price_usd, as money in the rollups is US dollars.
@@ -20,15 +23,18 @@ MERGE product_performance AS T
 USING (
   WITH
   touched AS (
-    SELECT product_id FROM partial_products WHERE transaction_date IN UNNEST(@dates)
+    SELECT product_id
+    FROM partial_orders
+    WHERE transaction_date IN UNNEST(@dates) AND refresh_number > @refreshed AND product_id != ''
     UNION DISTINCT
     SELECT product_id FROM changed_products
   ),
-  customers AS (
-    SELECT partial_purchases.product_id, COUNT(DISTINCT partial_purchases.user_id) AS customers
-    FROM partial_purchases
-    JOIN touched ON touched.product_id = partial_purchases.product_id
-    GROUP BY partial_purchases.product_id
+  history AS (
+    SELECT
+      orders_by_product.product_id, user_id, transaction_date, orders, revenue, refunded_orders
+    FROM orders_by_product
+    JOIN touched ON touched.product_id = orders_by_product.product_id
+    WHERE orders_by_product.product_bucket IN UNNEST(@product_buckets)
   ),
   totals AS (
     SELECT
@@ -36,6 +42,13 @@ USING (
       SUM(orders) AS orders,
       SUM(revenue) AS revenue,
       SUM(refunded_orders) AS refunded_orders,
+      COUNT(DISTINCT IF(orders > 0, user_id, NULL)) AS customers
+    FROM history
+    GROUP BY product_id
+  ),
+  windows AS (
+    SELECT
+      product_id,
       SUM(IF(transaction_date > DATE_SUB(@as_of, INTERVAL 365 DAY), orders, 0)) AS year_orders,
       SUM(IF(transaction_date > DATE_SUB(@as_of, INTERVAL @trend_days DAY), revenue, NUMERIC '0'))
         AS recent_revenue,
@@ -44,7 +57,15 @@ USING (
           AND transaction_date <= DATE_SUB(@as_of, INTERVAL @trend_days DAY),
         revenue, NUMERIC '0'
       )) AS earlier_revenue
-    FROM partial_products
+    FROM (
+      SELECT product_id, transaction_date, orders, revenue FROM history
+      UNION ALL
+      SELECT partial_products.product_id, transaction_date, orders, revenue
+      FROM partial_products
+      LEFT JOIN touched ON touched.product_id = partial_products.product_id
+      WHERE partial_products.transaction_date IN UNNEST(@window_dates)
+        AND touched.product_id IS NULL
+    )
     GROUP BY product_id
   ),
   figures AS (
@@ -58,18 +79,19 @@ USING (
       products.inventory_status,
       products.inventory_count,
       products.is_active,
-      COALESCE(totals.revenue, NUMERIC '0') AS total_revenue,
-      COALESCE(totals.orders, 0) AS total_orders,
-      COALESCE(totals.refunded_orders, 0) AS refunded_orders,
-      COALESCE(totals.year_orders, 0) AS year_orders,
-      COALESCE(totals.recent_revenue, NUMERIC '0') AS recent_revenue,
-      COALESCE(totals.earlier_revenue, NUMERIC '0') AS earlier_revenue,
-      COALESCE(IF(fresh, customers.customers, stored.unique_customers), 0) AS unique_customers
+      COALESCE(IF(fresh, totals.revenue, stored.total_revenue), NUMERIC '0') AS total_revenue,
+      COALESCE(IF(fresh, totals.orders, stored.total_orders), 0) AS total_orders,
+      COALESCE(IF(fresh, totals.refunded_orders, stored.refunded_orders), 0) AS refunded_orders,
+      COALESCE(IF(fresh, totals.customers, stored.unique_customers), 0) AS unique_customers,
+      COALESCE(windows.year_orders, 0) AS year_orders,
+      COALESCE(windows.recent_revenue, NUMERIC '0') AS recent_revenue,
+      COALESCE(windows.earlier_revenue, NUMERIC '0') AS earlier_revenue,
+      fresh OR stored.basis IS NULL OR stored.basis != @basis AS renewed
     FROM products
     LEFT JOIN (SELECT product_id, TRUE AS fresh FROM touched) AS touched
       ON touched.product_id = products.product_id
     LEFT JOIN totals ON totals.product_id = products.product_id
-    LEFT JOIN customers ON customers.product_id = products.product_id
+    LEFT JOIN windows ON windows.product_id = products.product_id
     LEFT JOIN product_performance AS stored ON stored.product_id = products.product_id
   ),
   costed AS (
@@ -89,6 +111,7 @@ USING (
     is_active,
     total_revenue,
     total_orders,
+    refunded_orders,
     unique_customers,
     ROUND(100 * total_revenue / NULLIF(total_orders, 0)) * NUMERIC '0.01' AS average_order_value,
     ROUND(
@@ -110,11 +133,12 @@ USING (
       WHEN total_revenue > @high_performance_usd THEN 'high'
       WHEN total_revenue > @medium_performance_usd THEN 'medium'
       ELSE 'low'
-    END AS performance_tier
+    END AS performance_tier,
+    renewed
   FROM costed
 ) AS S
 ON T.product_id = S.product_id
-WHEN MATCHED THEN UPDATE SET
+WHEN MATCHED AND S.renewed THEN UPDATE SET
   product_name = S.product_name,
   category = S.category,
   supplier_id = S.supplier_id,
@@ -132,15 +156,20 @@ WHEN MATCHED THEN UPDATE SET
   revenue_rank_in_category = S.revenue_rank_in_category,
   margin_estimate = S.margin_estimate,
   seasonal_trend = S.seasonal_trend,
-  performance_tier = S.performance_tier
+  performance_tier = S.performance_tier,
+  refunded_orders = S.refunded_orders,
+  basis = @basis
+WHEN MATCHED AND T.revenue_rank_in_category != S.revenue_rank_in_category THEN UPDATE SET
+  revenue_rank_in_category = S.revenue_rank_in_category
 WHEN NOT MATCHED THEN INSERT (
   product_id, product_name, category, supplier_id, base_price, price_tier, inventory_status,
   is_active, total_revenue, total_orders, unique_customers, average_order_value, refund_rate,
   inventory_turnover_ratio, days_in_inventory, revenue_rank_in_category, margin_estimate,
-  seasonal_trend, performance_tier
+  seasonal_trend, performance_tier, refunded_orders, basis
 ) VALUES (
   S.product_id, S.product_name, S.category, S.supplier_id, S.base_price, S.price_tier,
   S.inventory_status, S.is_active, S.total_revenue, S.total_orders, S.unique_customers,
   S.average_order_value, S.refund_rate, S.inventory_turnover_ratio, S.days_in_inventory,
-  S.revenue_rank_in_category, S.margin_estimate, S.seasonal_trend, S.performance_tier
+  S.revenue_rank_in_category, S.margin_estimate, S.seasonal_trend, S.performance_tier,
+  S.refunded_orders, @basis
 )

@@ -1,11 +1,13 @@
 -- user_analytics: one row for every user, also those without orders. An order is a completed
 -- transaction.
 --
--- Sums, first and last order and preferences are recomputed from the partials for touched users only:
--- those of the touched days (@dates, sent as literals), the changed users themselves, and whoever
--- bought a product that changed (its category may be another). For all others they are what this
--- table already holds. Everything that moves with @as_of (the newest transaction_date of any status)
--- is computed for every user, every time.
+-- Sums, first and last order and preferences are recomputed for touched users only: those with new
+-- rows of partial_orders in the touched days (@dates), the changed users themselves, and whoever
+-- bought a product that changed (its category may be another). Their orders of all days are read from
+-- the partitions of their buckets (@user_buckets). For all others they are what this table already
+-- holds. What moves with @as_of (the newest transaction_date of any status) or with the contract's
+-- parameters is computed for every user whose row has another @basis, which names them both.
+-- Days and buckets are sent as literals.
 --
 -- Choices:
 --   * preferred_*: most orders; ties: the one ordered last (instant of the newest order), then name.
@@ -24,34 +26,39 @@ MERGE user_analytics AS T
 USING (
   WITH
   touched AS (
-    SELECT user_id FROM partial_users WHERE transaction_date IN UNNEST(@dates)
+    SELECT user_id
+    FROM partial_orders
+    WHERE transaction_date IN UNNEST(@dates) AND refresh_number > @refreshed
     UNION DISTINCT
     SELECT user_id FROM changed_users
     UNION DISTINCT
-    SELECT partial_purchases.user_id
-    FROM partial_purchases
-    JOIN changed_products ON changed_products.product_id = partial_purchases.product_id
-  ),
-  totals AS (
-    SELECT
-      partial_users.user_id,
-      SUM(orders) AS orders,
-      SUM(revenue) AS revenue,
-      MIN(transaction_date) AS first_order_date,
-      MAX(transaction_date) AS last_order_date
-    FROM partial_users
-    JOIN touched ON touched.user_id = partial_users.user_id
-    WHERE orders > 0
-    GROUP BY partial_users.user_id
+    SELECT orders_by_product.user_id
+    FROM orders_by_product
+    JOIN changed_products ON changed_products.product_id = orders_by_product.product_id
+    WHERE orders_by_product.product_bucket IN UNNEST(@changed_product_buckets)
   ),
   purchases AS (
     SELECT
-      partial_purchases.user_id, product_id, payment_method,
+      orders_by_user.user_id, product_id, payment_method,
       SUM(orders) AS orders,
+      SUM(revenue) AS revenue,
+      MIN(transaction_date) AS first_order_date,
+      MAX(transaction_date) AS last_order_date,
       MAX(last_order_at) AS last_order_at
-    FROM partial_purchases
-    JOIN touched ON touched.user_id = partial_purchases.user_id
-    GROUP BY partial_purchases.user_id, product_id, payment_method
+    FROM orders_by_user
+    JOIN touched ON touched.user_id = orders_by_user.user_id
+    WHERE orders_by_user.user_bucket IN UNNEST(@user_buckets)
+    GROUP BY orders_by_user.user_id, product_id, payment_method
+  ),
+  totals AS (
+    SELECT
+      user_id,
+      SUM(orders) AS orders,
+      SUM(revenue) AS revenue,
+      MIN(first_order_date) AS first_order_date,
+      MAX(last_order_date) AS last_order_date
+    FROM purchases
+    GROUP BY user_id
   ),
   methods AS (
     SELECT user_id, payment_method
@@ -106,6 +113,7 @@ USING (
     LEFT JOIN methods ON methods.user_id = users.user_id
     LEFT JOIN categories ON categories.user_id = users.user_id
     LEFT JOIN user_analytics AS stored ON stored.user_id = users.user_id
+    WHERE fresh OR stored.basis IS NULL OR stored.basis != @basis
   ),
   dated AS (
     SELECT
@@ -190,15 +198,17 @@ WHEN MATCHED THEN UPDATE SET
   preferred_product_category = S.preferred_product_category,
   is_high_value_customer = S.is_high_value_customer,
   rfm_segment = S.rfm_segment,
-  churn_risk_score = S.churn_risk_score
+  churn_risk_score = S.churn_risk_score,
+  basis = @basis
 WHEN NOT MATCHED THEN INSERT (
   user_id, email, registration_date, country, age_group, customer_tier, total_spent, total_orders,
   average_order_value, first_order_date, last_order_date, days_since_last_order,
   customer_lifetime_value, preferred_payment_method, preferred_product_category,
-  is_high_value_customer, rfm_segment, churn_risk_score
+  is_high_value_customer, rfm_segment, churn_risk_score, basis
 ) VALUES (
   S.user_id, S.email, S.registration_date, S.country, S.age_group, S.customer_tier, S.total_spent,
   S.total_orders, S.average_order_value, S.first_order_date, S.last_order_date,
   S.days_since_last_order, S.customer_lifetime_value, S.preferred_payment_method,
-  S.preferred_product_category, S.is_high_value_customer, S.rfm_segment, S.churn_risk_score
+  S.preferred_product_category, S.is_high_value_customer, S.rfm_segment, S.churn_risk_score,
+  @basis
 )
