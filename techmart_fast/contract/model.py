@@ -50,6 +50,7 @@ Code = Annotated[str, Field(min_length=1, max_length=64)]
 Codes = Annotated[tuple[Code, ...], Field(min_length=1), AfterValidator(_distinct)]
 CurrencyCode = Annotated[str, AfterValidator(_currency_code)]
 Share = Annotated[Decimal, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Amount = Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=2)]
 OrdinalPolicy = Literal["run", "name"]
 
@@ -116,8 +117,8 @@ class ProductRules(FeedRules):
 class RfmThresholds(_Part):
     """Limits for a score of 3 and of 2; below them the score is 1."""
 
-    recency_days: tuple[int, int]
-    frequency_orders: tuple[int, int]
+    recency_days: tuple[Count, Count]
+    frequency_orders: tuple[Count, Count]
     monetary_usd: tuple[Decimal, Decimal]
 
 
@@ -127,8 +128,8 @@ class AnalyticsRules(_Part):
     cost_ratio: Annotated[Decimal, Field(ge=0, max_digits=10, decimal_places=4)]
     operating_expense_ratio: Annotated[Decimal, Field(ge=0, max_digits=10, decimal_places=4)]
     high_value_customer_usd: Amount
-    churn_days: Annotated[int, Field(ge=1)]
-    trend_days: Annotated[int, Field(ge=1)]
+    churn_days: Annotated[int, Field(ge=1, le=36_525)]
+    trend_days: Annotated[int, Field(ge=1, le=36_525)]
     high_performance_usd: Amount
     medium_performance_usd: Amount
     rfm: RfmThresholds

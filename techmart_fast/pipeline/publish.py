@@ -170,6 +170,8 @@ class Publisher:
             except WarehouseError as error:
                 if error.reason != JOB_FAILED or self._is_hopeless(_key(part)):
                     raise
+                if error.transient:
+                    await self._warehouse.pause(self._again[_key(part)[:2]] + 1)
                 waiting = await self._next_attempt(_key(part))
 
     async def _merge_all(self) -> None:

@@ -1,6 +1,7 @@
 """Google credentials for a target: a key file, what the machine has, another account, or none."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -56,7 +57,8 @@ def credentials(target: WarehouseTarget) -> Credentials:
 
 
 def _own(target: WarehouseTarget, scopes: tuple[str, ...]) -> Credentials:
-    file = target.credentials_file
+    # What `gcloud` left is a file like one that is named: its messages name it, too.
+    file = target.credentials_file or _login_file()
     try:
         return google.auth.default(scopes=scopes)[0] if file is None else _of_file(file, scopes)
     except OSError as error:
@@ -64,11 +66,22 @@ def _own(target: WarehouseTarget, scopes: tuple[str, ...]) -> Credentials:
             f"Can't read the credentials file {file}: {error.strerror}.", hint=_WANTED
         ) from None
     except auth.GoogleAuthError as error:
+        said = str(error.args[0]) if error.args else type(error).__name__
         raise WarehouseAccessError(
-            f"There are no Google credentials here: {first_line(str(error))}.",
+            f"There are no Google credentials here: {first_line(said)}.",
             hint="Run `gcloud auth application-default login`, or name a credentials file in "
             "GOOGLE_APPLICATION_CREDENTIALS.",
         ) from None
+
+
+def _login_file() -> Path | None:
+    """The file of `gcloud auth application-default login`, if there is one.
+
+    https://cloud.google.com/docs/authentication/application-default-credentials#personal
+    """
+    folder = os.environ.get("CLOUDSDK_CONFIG") or Path.home() / ".config" / "gcloud"
+    path = Path(folder, "application_default_credentials.json")
+    return path if path.is_file() else None
 
 
 def _of_file(file: Path, scopes: tuple[str, ...]) -> Credentials:

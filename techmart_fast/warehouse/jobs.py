@@ -29,8 +29,11 @@ POLL_GROWTH = 1.2
 
 LONGEST_POLL_SECONDS = 2.0
 
-ATTEMPTS = 4
-"""Of one statement that fails for a passing reason; all statements here are repeatable."""
+ATTEMPTS = 5
+"""Of one statement that fails for a passing reason; all statements here are repeatable.
+
+The pauses are 15 seconds together: longer than the ten that BigQuery counts updates of a table in.
+"""
 
 FIRST_RETRY_SECONDS = 1.0
 
@@ -116,6 +119,10 @@ class Jobs:
         service = await asyncio.shield(self._service)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, request, service)
+
+    async def pause(self, attempt: int) -> None:
+        """Wait before the next attempt of a job whose attempt number `attempt` (from 1) failed."""
+        await self._clock.sleep(FIRST_RETRY_SECONDS * 4**attempt)
 
     async def run(self, statement: Statement) -> JobState:
         """Run a statement to its end, again if it fails for a passing reason.

@@ -30,6 +30,8 @@ REFRESHES_LABEL = "refreshes"
 
 RULES_LABEL = "rules"
 """Label of financial_reports: digest of the parameters that the rollups were computed with."""
+UNFINISHED = "unfinished"
+"""Value of both labels while their tables may hold figures of before and after."""
 
 NO_KEYS = {
     LoadTable.USERS: "SELECT user_id FROM users WHERE FALSE",
@@ -245,8 +247,12 @@ class Rollups:
         days = await self._days(statement("queries/as_of"))
         as_of = max(days, default=None)
         changed = changed_keys(groups)
-        touched = await self._touched(own, refreshed, changed, has_changed=_has_dimension(groups))
-        await self._run_all(order_statements(own, refreshed=refreshed, touched=touched))
+        # Days whose facts have expired are still there in the partial of orders.
+        marked = own | days if everything else own
+        touched = await self._touched(
+            marked, refreshed, changed, has_changed=_has_dimension(groups)
+        )
+        await self._run_all(order_statements(marked, refreshed=refreshed, touched=touched))
         of_changed = frozenset[date]()
         if touched.changed_users or touched.changed_products:
             touched, of_changed = await both(
@@ -254,13 +260,13 @@ class Rollups:
                 self._with_buyers(touched, changed),
                 self._days(changed_statement("changed_dates", changed=changed, touched=touched)),
             )
-        named = own | _dates(groups, LoadTable.REJECTED_TRANSACTIONS) | of_changed
+        named = marked | _dates(groups, LoadTable.REJECTED_TRANSACTIONS) | of_changed
         summaries = frozenset(day for day in named if day >= oldest)
-        reported = own | of_changed | (days if all_periods else frozenset())
+        reported = marked | of_changed | (days if all_periods else frozenset())
         await self._run_all(
             [
                 *key_statements(
-                    own,
+                    marked,
                     as_of=as_of,
                     rules=rules,
                     changed=changed,
@@ -274,7 +280,7 @@ class Rollups:
         )
         return Refreshed(
             as_of=as_of,
-            dates=len(own),
+            dates=len(marked),
             days=len(summaries),
             periods=period_count(reported),
             seconds=time.monotonic() - started,

@@ -31,7 +31,13 @@ from techmart_fast.warehouse.groups import (
 from techmart_fast.warehouse.jobs import Clock, Jobs, SystemClock
 from techmart_fast.warehouse.periods import MAX_PARTITIONS, chunks
 from techmart_fast.warehouse.reports import ReportKind, report_statement, typed_report
-from techmart_fast.warehouse.rollups import REFRESHES_LABEL, RULES_LABEL, Rollups, rules_digest
+from techmart_fast.warehouse.rollups import (
+    REFRESHES_LABEL,
+    RULES_LABEL,
+    UNFINISHED,
+    Rollups,
+    rules_digest,
+)
 from techmart_fast.warehouse.runs import MetricRow, RunRow, run_statements
 from techmart_fast.warehouse.schema import (
     APP,
@@ -120,9 +126,9 @@ class WarehouseSink:
         that does not answer is an error at once, not after the client's ten minutes of retries.
 
         Raises:
-            WrongWarehouseError: the dataset belongs to another database, or it is empty although
-                rows of the owner were published: they are in another dataset, or were deleted.
-                Nothing was made.
+            WrongWarehouseError: the dataset belongs to another database, or it is empty, or a table
+                of loaded rows is missing, although rows of the owner were published: they are in
+                another dataset, or were deleted. Nothing was made.
         """
         found = await self._look()
         if owner is not None:
@@ -138,6 +144,9 @@ class WarehouseSink:
             for name, one in declared().items()
             if name in found and int(found[name].get(VERSION_LABEL, "0")) < one.version
         ]
+        if _ORDERS in found and any(not one.is_view for one in created):
+            # What is computed is computed again, even if this run ends before it comes to that.
+            await self._set_label(_ORDERS, REFRESHES_LABEL, UNFINISHED)
         changed = [*created, *older]
         for views in (False, True):  # a view needs its tables
             await together(
@@ -189,6 +198,13 @@ class WarehouseSink:
         """
         return await self._staging.load(part)
 
+    async def pause(self, attempt: int) -> None:
+        """Wait before a group is loaded again after a passing error: 4 s, then 16 s, and so on.
+
+        `attempt` counts the failed ones, from 1.
+        """
+        await self._jobs.pause(attempt)
+
     async def merge(self, group: LoadGroup) -> MergedGroup:
         """Merge a sealed group: newest position per id, written only if newer than what is there.
 
@@ -217,24 +233,28 @@ class WarehouseSink:
         Pass all merged groups of a run at once, and their dimensions' groups with them. Without
         groups nothing is sent, unless the contract's analytics parameters are others than those of
         the last refresh: then all periods, users and products are recomputed. `everything` also
-        recomputes the partials of all days.
+        recomputes the partials of all days; so does a refresh after tables that are computed were
+        missing.
         """
         digest = rules_digest(rules)
         other_rules = self._label(_FINANCIALS, RULES_LABEL) != digest
-        if not groups and not everything and not other_rules:
+        incomplete = not self._is_new and self._refreshes() is None
+        if not groups and not everything and not other_rules and not incomplete:
             return Refreshed(as_of=None, dates=0, days=0, periods=0, seconds=0.0)
-        number = self._label(_ORDERS, REFRESHES_LABEL)
-        # Partials that no refresh ever finished, of facts that were there before: an older dataset.
-        everything = everything or (number is None and not self._is_new)
+        everything = everything or incomplete
+        if other_rules:
+            # A refresh that ends in the middle leaves figures of both: the next one must know.
+            await self._set_label(_FINANCIALS, RULES_LABEL, UNFINISHED)
+        number = self._refreshes() or 0
         refreshed = await self._rollups.refresh(
             groups,
             rules,
-            refreshed=int(number or 0),
+            refreshed=number,
             everything=everything,
             all_periods=everything or other_rules,
             oldest=self._oldest(),
         )
-        await self._set_label(_ORDERS, REFRESHES_LABEL, str(int(number or 0) + 1))
+        await self._set_label(_ORDERS, REFRESHES_LABEL, str(number + 1))
         if other_rules:
             await self._set_label(_FINANCIALS, RULES_LABEL, digest)
         return refreshed
@@ -349,6 +369,15 @@ class WarehouseSink:
                 "the tables from there; a new warehouse begins with a new database.",
             )
 
+        lost = [table.value for table in LoadTable if table not in found]
+        if lost and (labelled is not None or owner.has_published):
+            raise WrongWarehouseError(
+                f"The dataset {where} has no table {', '.join(lost)} any more, whose rows were "
+                "published.",
+                hint="Bring it back as it was, within the dataset's time travel window "
+                f"(`bq cp DATASET.{lost[0]}@-3600000 DATASET.{lost[0]}` for an hour ago).",
+            )
+
     async def _holds_rows(self) -> bool:
         async def rows(table: LoadTable) -> int:
             return await self._jobs.call(lambda service: service.row_count(table)) or 0
@@ -376,6 +405,11 @@ class WarehouseSink:
 
     def _label(self, table: str, name: str) -> str | None:
         return self._labels.get(table, {}).get(name)
+
+    def _refreshes(self) -> int | None:
+        """How many refreshes came to their end; None where what is computed is not complete."""
+        number = self._label(_ORDERS, REFRESHES_LABEL)
+        return None if number in (None, UNFINISHED) else int(number)
 
     async def _set_label(self, table: str, name: str, value: str) -> None:
         await self._jobs.call(lambda service: service.set_label(table, name, value))

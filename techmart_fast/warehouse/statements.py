@@ -119,12 +119,13 @@ def statement(
 def partition_predicate(column: str, values: Partitions | None) -> str:
     """A predicate of literals that is true for the given values of `column`; TRUE for None.
 
+    For no values it leaves the partition of NULL, which is empty: partition columns are required.
     Runs of three or more consecutive values become BETWEEN, to keep the statement short.
     """
     if values is None:
         return "TRUE"
     if not values:
-        return "FALSE"
+        return f"{column} IS NULL"
     singles: list[str] = []
     terms: list[str] = []
     for run in _runs(values):

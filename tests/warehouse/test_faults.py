@@ -147,6 +147,19 @@ def test_a_key_file_that_is_none_is_told_without_its_content(
     assert content is None or content not in str(caught.value)
 
 
+@pytest.mark.parametrize("content", ["not json", "[]", '{"type": "impersonated_service_account"}'])
+def test_a_login_file_that_is_none_is_told_as_one_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    path = tmp_path / "application_default_credentials.json"
+    path.write_text(content)
+    with pytest.raises(WarehouseAccessError, match=str(path)) as caught:
+        credentials(TARGET)
+    assert content not in str(caught.value)
+    assert "(" not in str(caught.value)
+
+
 def test_another_account_is_acted_as_with_ones_own_credentials(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -27,7 +27,7 @@ from techmart_fast.warehouse import (
 )
 from techmart_fast.warehouse.faults import service_error
 from techmart_fast.warehouse.groups import JobCost
-from techmart_fast.warehouse.jobs import LONGEST_POLL_SECONDS, POLL_ATTEMPTS, Jobs
+from techmart_fast.warehouse.jobs import ATTEMPTS, LONGEST_POLL_SECONDS, POLL_ATTEMPTS, Jobs
 from techmart_fast.warehouse.schema import declared
 from techmart_fast.warehouse.service import JobState
 from techmart_fast.warehouse.statements import Statement
@@ -140,7 +140,7 @@ async def test_repeats_end() -> None:
     async with jobs_of(service) as (jobs, _):
         with pytest.raises(WarehouseError):
             await jobs.run(STATEMENT)
-    assert service.kinds() == ["query"] * 4
+    assert service.kinds() == ["query"] * ATTEMPTS
 
 
 async def test_a_client_that_can_not_be_made_is_told_by_the_first_call() -> None:
