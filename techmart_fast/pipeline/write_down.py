@@ -42,6 +42,8 @@ async def write_down(sinks: Sinks, lease: Lease, journal: Journal, result: RunRe
     else:
         try:
             await _tell(sinks)
+            journal.cost = sinks.cost
+            await sinks.postgres.store_cost(lease.run_id, journal.cost)
         except (TechmartError, TimeoutError) as error:
             note = f"The end of the run could not be stored in the warehouse: {error}"
             journal.notes.append(f"{note} The next run does it.")

@@ -69,6 +69,11 @@ async def finish(session: Session, lease: Lease, end: RunEnd) -> None:
     await leases.give_back(session, lease)
 
 
+async def store_cost(session: Session, run_id: UUID, cost: WarehouseCost | None) -> None:
+    """Store what a run that has ended took in the warehouse."""
+    await session.execute(statement("runs", "cost"), run_id, *_cost(cost), doing=_DOING)
+
+
 def _cost(cost: WarehouseCost | None) -> tuple[object, ...]:
     if cost is None:
         return (None,) * 4

@@ -40,6 +40,7 @@ from techmart_fast.postgres.model import (
 )
 from techmart_fast.postgres.target import PostgresTarget
 from techmart_fast.records import Cut, Feed, SourceFile
+from techmart_fast.results import WarehouseCost
 
 _BEATS_PER_LEASE = 4
 """Heartbeats in `lease_seconds`: three may be late before a run counts as silent."""
@@ -149,6 +150,11 @@ class PostgresSink:
         async with self._connections.control() as session:
             await runs.finish(session, lease, end)
         self._connections.hold(None)
+
+    async def store_cost(self, run_id: UUID, cost: WarehouseCost | None) -> None:
+        """Store what a run that has ended took in the warehouse, its own row there included."""
+        async with self._connections.control() as session:
+            await runs.store_cost(session, run_id, cost)
 
     async def untold_runs(self, limit: int = 20) -> list[UntoldRun]:
         """Runs that ended and that the warehouse does not know of yet, oldest first."""

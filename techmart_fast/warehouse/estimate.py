@@ -31,6 +31,7 @@ LEAST_BYTES_BILLED = 10 << 20
 """Of a table that a query reads. https://cloud.google.com/bigquery/pricing#on_demand_pricing"""
 
 _READ = re.compile(r"\b(?:FROM|JOIN|MERGE) (\w+)")
+_RECORDS = ("queries/record_run", "queries/record_metrics")
 _DIMENSIONS = frozenset({LoadTable.USERS, LoadTable.PRODUCTS})
 _FACTS = frozenset({LoadTable.TRANSACTIONS, LoadTable.REJECTED_TRANSACTIONS})
 
@@ -88,10 +89,12 @@ class Estimates:
         tables_read = Counter[str]()
         for one in statements:
             tables_read[one.name] += _tables_read(one, tables)
-        return tuple(
+        queries = [
             QueryEstimate(name=name, bytes_read=found[name], tables=tables_read[name])
             for name in dict.fromkeys(one.name for one in statements)
-        )
+        ]
+        # A run's own row and its metrics, of one day each: less than the least that is billed.
+        return (*queries, *(QueryEstimate(name=name, bytes_read=0, tables=1) for name in _RECORDS))
 
     async def _bytes(self, one: Statement) -> int:
         try:

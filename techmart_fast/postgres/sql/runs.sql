@@ -23,6 +23,12 @@ SET status = $2, feeds = $3::jsonb, seconds = $4, bytes_read = $5, peak_memory_b
     warehouse_modelled = $11, ended_at = clock_timestamp(), told = false
 WHERE run_id = $1
 
+-- name: cost
+-- $1 run_id; $2–$5 as $8–$11 of finish.
+UPDATE techmart_loader.runs
+SET warehouse_jobs = $2, warehouse_bytes_billed = $3, warehouse_usd = $4, warehouse_modelled = $5
+WHERE run_id = $1
+
 -- name: metrics
 -- $1 run_id; $2–$8 parallel arrays: table, dimension, metric, value, threshold, status, details.
 INSERT INTO techmart_loader.data_quality_metrics
