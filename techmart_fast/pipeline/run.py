@@ -14,7 +14,13 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from techmart_fast.contract import Contract
-from techmart_fast.errors import ExitCode, TechmartError, WarehouseBehindError
+from techmart_fast.errors import (
+    ExitCode,
+    TechmartError,
+    WarehouseBehindError,
+    WarehouseError,
+    WrongWarehouseError,
+)
 from techmart_fast.local import LocalHome
 from techmart_fast.monitoring.memory import MemoryWatch
 from techmart_fast.pipeline.find import FoundFiles, found
@@ -69,7 +75,7 @@ async def run_pipeline(request: RunRequest) -> RunResult:
             async with task_group() as tasks:
                 watch = tasks.create_task(_watch(request.stop), name="watch for a stop")
                 files = await _find(request, journal, opened)
-                sinks = await _open(request, journal, opened)
+                sinks, behind = await _open(request, journal, opened)
                 watch.cancel()
         except _StopRequested:
             return journal.result(
@@ -77,7 +83,7 @@ async def run_pipeline(request: RunRequest) -> RunResult:
                 error="Stopped on request, before anything was loaded.",
                 exit_code=ExitCode.INTERRUPTED,
             )
-        return await _run_into(sinks, request, journal, files)
+        return await _run_into(sinks, behind, request, journal, files)
 
 
 async def _find(request: RunRequest, journal: Journal, opened: AsyncExitStack) -> FoundFiles:
@@ -91,21 +97,38 @@ async def _find(request: RunRequest, journal: Journal, opened: AsyncExitStack) -
         raise
 
 
-async def _open(request: RunRequest, journal: Journal, opened: AsyncExitStack) -> Sinks:
-    """Both sinks, with tables as this version needs them."""
+async def _open(
+    request: RunRequest, journal: Journal, opened: AsyncExitStack
+) -> tuple[Sinks, WarehouseError | None]:
+    """Both sinks, with tables as this version needs them; and why the warehouse can't be used now.
+
+    PostgreSQL does not wait for a warehouse that is down, or that no longer lets this database in.
+    One that was never reached is probably not set up right: that is told before anything is loaded.
+    """
     request.observer.phase("Opening PostgreSQL and the warehouse")
     sinks = await opened.enter_async_context(open_sinks(request.settings))
     async with _recording_refusal(sinks, request, journal):
         await sinks.postgres.migrate()
         known = await sinks.postgres.publication()
-        await sinks.warehouse.ensure(
-            Owner(database_id=known.database_id, has_published=known.has_published)
-        )
-    return sinks
+        try:
+            await sinks.warehouse.ensure(
+                Owner(database_id=known.database_id, has_published=known.has_published)
+            )
+        except WrongWarehouseError:
+            raise
+        except WarehouseError as error:
+            if not (error.transient or known.has_published):
+                raise
+            return sinks, error
+    return sinks, None
 
 
 async def _run_into(
-    sinks: Sinks, request: RunRequest, journal: Journal, files: FoundFiles
+    sinks: Sinks,
+    behind: WarehouseError | None,
+    request: RunRequest,
+    journal: Journal,
+    files: FoundFiles,
 ) -> RunResult:
     journal.sinks = sinks
     async with _recording_refusal(sinks, request, journal):
@@ -127,7 +150,7 @@ async def _run_into(
             async with asyncio.TaskGroup() as tasks:
                 watch = tasks.create_task(_watch(request.stop), name="watch for a stop")
                 beat = tasks.create_task(sinks.postgres.keep_alive(lease), name="keep the lease")
-                await work.do(files)
+                await work.do(files, behind)
                 watch.cancel()
                 beat.cancel()
         except* _StopRequested:

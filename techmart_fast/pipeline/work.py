@@ -57,14 +57,15 @@ class Work:
             meter=journal.meter,
         )
 
-    async def do(self, files: FoundFiles) -> None:
+    async def do(self, files: FoundFiles, behind: WarehouseError | SpoolError | None) -> None:
         """Load every feed, then bring the warehouse and its rollups up to date.
+
+        `behind` says that the warehouse can't be used in this run: it stays as it is.
 
         Raises:
             TechmartError: what stopped the run; `WarehouseBehindError` if PostgreSQL has all of it
                 and only the warehouse is behind.
         """
-        behind: WarehouseError | SpoolError | None = None
         spool = self._sinks.home.spool
         await remove_leftovers(self._sinks.postgres, self._lease, spool)
         await asyncio.to_thread(make_run_folder, spool, self._lease.run_id)
@@ -78,21 +79,25 @@ class Work:
                 behind = error
 
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(follow(), name="load the warehouse")
+            if behind is None:
+                tasks.create_task(follow(), name="load the warehouse")
             await self._load_feeds(files)
             self._publisher.close()
         if behind is None:
             self._observer.phase("Merging and computing the rollups")
             try:
-                await self._publisher.publish()
+                refreshed = await self._publisher.publish()
+                if refreshed.expired:
+                    self._journal.notes.append(_expired(refreshed.expired))
                 await remove_leftovers(self._sinks.postgres, self._lease, spool)
             except (WarehouseError, SpoolError) as error:
                 behind = error
         self._journal.published = self._publisher.published
         if behind is not None:
+            todo = "" if behind.transient else behind.hint
             raise WarehouseBehindError(
                 f"PostgreSQL is loaded, the warehouse is behind: {behind.args[0]}",
-                hint="Run again: the next run carries on where this one stopped.",
+                hint=f"{todo} Run again: the next run carries on where this one stopped.".lstrip(),
                 transient=behind.transient,
             )
 
@@ -185,3 +190,12 @@ class Work:
         async for release in self._sinks.postgres.release_held(self._lease, spool):
             self._journal.released += release.released
             self._publisher.wake()
+
+
+def _expired(days: int) -> str:
+    of_days = "1 day" if days == 1 else f"{days} days"
+    return (
+        f"Transactions came in for {of_days} whose facts have expired in the warehouse: its "
+        "reports of that time stay as they are. A transaction that was moved out of such a day is "
+        "counted there and on its new day."
+    )

@@ -13,6 +13,7 @@ from aiohttp import web
 from techmart_fast.standin.clock import now_ms
 from techmart_fast.standin.failure import ServiceError, not_implemented
 from techmart_fast.standin.jobs import Job, Plan
+from techmart_fast.standin.labels import check_labels
 from techmart_fast.standin.load import plan_load
 from techmart_fast.standin.query import QueryPlan, plan_query
 from techmart_fast.standin.results import PAGE_ROWS, Page, columns_of, encoded_page, first_row
@@ -58,6 +59,7 @@ def new_job(service: Service, project: str, body: Body) -> Job:
     job_id = str(reference.get("jobId") or f"job_{uuid.uuid4().hex}")
     if not _JOB_ID.fullmatch(job_id):
         raise ServiceError("invalid", f"Invalid job ID: {job_id[:80]}")
+    check_labels(configuration.get("labels"))
     settings = configuration.get("query")
     if isinstance(settings, Mapping) and not settings.get("query"):
         raise ServiceError("required", "Required parameter is missing: query")

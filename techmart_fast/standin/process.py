@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -83,6 +84,8 @@ def prepared(home: Path) -> Path:
 
 async def _serve(arguments: argparse.Namespace, storage: Storage) -> int:
     home: Path = arguments.home
+    # Before anything is started: a port that is taken is an error of its own, not of a group.
+    listening = _listen(arguments.port)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for one in (signal.SIGTERM, signal.SIGINT):
@@ -100,7 +103,7 @@ async def _serve(arguments: argparse.Namespace, storage: Storage) -> int:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_SECONDS)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, ADDRESS, arguments.port)
+        site = web.SockSite(runner, listening)
         await site.start()
         port = runner.addresses[0][1]
         record = home / "server.json"
@@ -109,6 +112,14 @@ async def _serve(arguments: argparse.Namespace, storage: Storage) -> int:
         lock = None if arguments.keep else arguments.users_lock
         await until_stopped(stop, lock)
         return 1 if jobs.is_broken else 0
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server((ADDRESS, port))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(error.errno, f"port {port} of {ADDRESS}: {reason}") from None
 
 
 def _write_record(path: Path, port: int) -> None:

@@ -9,6 +9,7 @@ import orjson
 
 from techmart_fast.standin.bqtypes import Field, Kind, check_names, schema_from_api
 from techmart_fast.standin.failure import ServiceError, not_implemented
+from techmart_fast.standin.labels import check_labels
 from techmart_fast.standin.parts import Part
 from techmart_fast.standin.refs import DatasetRef, TableRef, table_ref
 
@@ -288,16 +289,19 @@ def _check_enforced(schema: Sequence[Field]) -> None:
 
 def kept_dataset_details(body: Body) -> dict[str, object]:
     """The properties of a dataset that are kept as they are."""
+    check_labels(body.get("labels"))
     return {key: body[key] for key in _KEPT_DATASET if body.get(key) is not None}
 
 
 def kept_table_details(body: Body) -> dict[str, object]:
     """The properties of a table that are kept as they are."""
+    check_labels(body.get("labels"))
     return {key: body[key] for key in _KEPT_TABLE if body.get(key) is not None}
 
 
 def patched_details(details: Body, patch: Body, kept: tuple[str, ...]) -> dict[str, object]:
     """Properties after a patch: null removes one, labels are merged key by key."""
+    check_labels(patch.get("labels"))
     result = dict(details)
     for key in kept:
         if key not in patch:

@@ -14,7 +14,7 @@ from google.cloud.bigquery.retry import DEFAULT_RETRY
 from techmart_fast.warehouse.calls import Calls
 from techmart_fast.warehouse.credentials import credentials
 from techmart_fast.warehouse.schema import Column
-from techmart_fast.warehouse.service import JobState
+from techmart_fast.warehouse.service import JobState, Place
 from techmart_fast.warehouse.statements import Statement
 from techmart_fast.warehouse.target import WarehouseTarget
 from techmart_fast.warehouse.wire import job_state, load_schema, query_parameter
@@ -110,15 +110,19 @@ class GoogleService:
 
         return self._call(f"list the dataset {self._target.dataset}", listed)
 
-    def location(self) -> str | None:
-        """Where the dataset is; one request, no retries."""
+    def place(self) -> Place | None:
+        """Where the dataset is, None without one; one request, no retries."""
 
-        def asked() -> str | None:
+        def asked() -> Place | None:
             try:
                 found = self._client.get_dataset(self._dataset, retry=_ONCE, timeout=self._timeout)
-                return str(found.location)
             except api.NotFound:
                 return None
+            lives = (
+                found.default_table_expiration_ms,
+                found.default_partition_expiration_ms,
+            )
+            return Place(location=str(found.location), tables_expire=any(lives))
 
         return self._call(f"look at the dataset {self._target.dataset}", asked)
 

@@ -78,7 +78,7 @@ class Estimates:
         stored = frozenset[date]()
         if "partial_totals" in self._present:
             stored = await self._jobs.call(lambda service: service.days("partial_totals"))
-        statements = list(_statements(tables, frozenset(days), stored, touched, rules))
+        statements = list(planned_statements(tables, frozenset(days), stored, touched, rules))
         found = Counter[str]()
 
         async def ask(one: Statement) -> None:
@@ -119,13 +119,14 @@ def _tables_read(one: Statement, loaded: Collection[LoadTable]) -> int:
     return len(_tables_named(sql)) + staging
 
 
-def _statements(
+def planned_statements(
     tables: Collection[LoadTable],
     days: frozenset[date],
     stored: frozenset[date],
     touched: Touched,
     rules: AnalyticsRules,
 ) -> Iterator[Statement]:
+    """What a run would send of its queries, or what reads as much; `stored` are the days so far."""
     for table in tables:
         # A MERGE names a staging table that is not there; it reads its target as this does.
         where = f" WHERE {partition_predicate('transaction_date', days)}" if table in _FACTS else ""

@@ -37,18 +37,34 @@ _REFUSALS = frozenset(
 )
 _SERIALIZE = "could not serialize access"
 
-_PERMISSION = re.compile(r"(?:bigquery|iam|storage)\.[a-zA-Z]+\.[A-Za-z]+")
+_PERMISSION = re.compile(r"\b(?:bigquery|iam|storage)\.(?!googleapis\b)[a-zA-Z]+\.[A-Za-z]+")
 _ROLES = {
     "bigquery.jobs.create": "roles/bigquery.jobUser on the project",
+    "bigquery.jobs.get": "roles/bigquery.jobUser on the project",
+    "bigquery.jobs.update": "roles/bigquery.user on the project",
     "bigquery.datasets.create": "roles/bigquery.user on the project (or make the dataset)",
     "storage.objects.create": "roles/storage.objectUser on the staging bucket",
     "storage.objects.delete": "roles/storage.objectUser on the staging bucket",
     "storage.objects.get": "roles/storage.objectUser on the staging bucket",
+    "storage.objects.list": "roles/storage.objectUser on the staging bucket",
+    "storage.buckets.get": "roles/storage.bucketViewer on the staging bucket",
     "iam.serviceAccounts.getAccessToken": "roles/iam.serviceAccountTokenCreator on the account "
     "that BIGQUERY_IMPERSONATE_SERVICE_ACCOUNT names",
 }
 _DATA_ROLE = "roles/bigquery.dataEditor on the dataset"
 _LOGIN = "`gcloud auth application-default login`."
+
+_LOG_IN = f"Check GOOGLE_APPLICATION_CREDENTIALS, or log in anew with {_LOGIN}"
+_REFUSED = {
+    "authError": _LOG_IN,
+    "billingNotEnabled": "Enable billing for the project.",
+    "required": _LOG_IN,
+}
+_REFUSED_SAYING = {
+    "serviceusage": "Grant the account roles/serviceusage.serviceUsageConsumer on the project.",
+    "vpc service controls": "A perimeter of VPC Service Controls keeps this machine out: ask "
+    "whoever runs it.",
+}
 
 _HINTS = {
     "notFound": "Check BIGQUERY_PROJECT_ID, BIGQUERY_DATASET_ID and BIGQUERY_LOCATION.",
@@ -101,7 +117,7 @@ def first_line(text: str) -> str:
 
 def login_error(message: str, doing: str) -> WarehouseAccessError:
     """The error for credentials that Google's login refused, before any request was sent."""
-    hint = "Check GOOGLE_APPLICATION_CREDENTIALS, or log in anew with " + _LOGIN
+    hint = _LOG_IN
     lowered = message.lower()
     if "invalid_grant" in lowered or "reauth" in lowered:
         hint = f"The login or the key has expired or was withdrawn: log in anew with {_LOGIN}"
@@ -118,15 +134,16 @@ def login_error(message: str, doing: str) -> WarehouseAccessError:
 
 
 def _access_hint(reason: str, message: str) -> str:
-    if reason == "billingNotEnabled":
-        return "Enable billing for the project."
-    if reason == "accessNotConfigured" or "has not been used in project" in message:
-        return "Enable the API bigquery.googleapis.com in the project."
-    if reason in {"authError", "required"}:
-        return f"Check GOOGLE_APPLICATION_CREDENTIALS, or log in anew with {_LOGIN}"
+    lowered = message.lower()
+    if reason in _REFUSED:
+        return _REFUSED[reason]
+    if reason == "accessNotConfigured" or "has not been used in project" in lowered:
+        api = "storage" if "storage" in lowered else "bigquery"
+        return f"Enable the API {api}.googleapis.com in the project."
     if permission := _PERMISSION.search(message):
         return _grant(permission[0])
-    return f"Grant the account roles/bigquery.jobUser on the project and {_DATA_ROLE}."
+    general = f"Grant the account roles/bigquery.jobUser on the project and {_DATA_ROLE}."
+    return next((hint for words, hint in _REFUSED_SAYING.items() if words in lowered), general)
 
 
 def _grant(permission: str) -> str:

@@ -231,7 +231,8 @@ class MergedGroup:
 class Refreshed:
     """What a refresh recomputed: `dates` of the partials, `days` of the daily rollups, periods.
 
-    `as_of` is the newest transaction date of any status, None without transactions.
+    `as_of` is the newest transaction date of any status, None without transactions. `expired`
+    counts days that were touched and could not be recomputed, as their facts are gone.
     """
 
     as_of: date | None
@@ -239,3 +240,4 @@ class Refreshed:
     days: int
     periods: int
     seconds: float
+    expired: int = 0

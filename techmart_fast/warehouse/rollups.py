@@ -242,7 +242,8 @@ class Rollups:
         own = _dates(groups, LoadTable.TRANSACTIONS)
         if everything:
             own |= await self._fact_dates() | await self._days(statement("queries/as_of"))
-        own = frozenset(day for day in own if day >= oldest)
+        expired = frozenset(day for day in own if day < oldest)
+        own -= expired
         await self._run_all(partial_statements(own, refreshed=refreshed, again=everything))
         days = await self._days(statement("queries/as_of"))
         as_of = max(days, default=None)
@@ -284,6 +285,7 @@ class Rollups:
             days=len(summaries),
             periods=period_count(reported),
             seconds=time.monotonic() - started,
+            expired=len(expired),
         )
 
     async def _touched(

@@ -31,11 +31,12 @@ _OPTIONS = re.compile(r"\s+OPTIONS \(description = .*\)$", re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A declared column: `type` is SQL, e.g. `NUMERIC(12, 2)`."""
+    """A declared column: `type` is SQL, e.g. `NUMERIC(12, 2)`; `options` a clause, or empty."""
 
     name: str
     type: str
     required: bool
+    options: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,8 @@ class Relation:
             raise ValueError(f"{self.name}.{blocked[0]} is required and missing")
         if missing:
             clauses = ", ".join(
-                f"ADD COLUMN IF NOT EXISTS {column.name} {column.type}" for column in missing
+                f"ADD COLUMN IF NOT EXISTS {column.name} {column.type} {column.options}".rstrip()
+                for column in missing
             )
             yield f"ALTER TABLE {self.name} {clauses}"
         if self.requires_partition_filter:
@@ -110,6 +112,12 @@ def _columns(sql: str) -> Iterator[Column]:
     body = sql[sql.index("(\n") + 2 : sql.index("\n)")]
     # An option may stand on a line of its own, below its column.
     for name, rest in _COLUMN.findall(body.replace("\n    OPTIONS", " OPTIONS")):
+        options = _OPTIONS.search(rest)
         declaration = _OPTIONS.sub("", rest)
         required = declaration.endswith(" NOT NULL")
-        yield Column(name=name, type=declaration.removesuffix(" NOT NULL"), required=required)
+        yield Column(
+            name=name,
+            type=declaration.removesuffix(" NOT NULL"),
+            required=required,
+            options=options[0].strip() if options else "",
+        )

@@ -42,6 +42,14 @@ class JobState:
     bytes_loaded: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A dataset: `location` as `EU`; `tables_expire`: those made in it do, unless they say more."""
+
+    location: str
+    tables_expire: bool = False
+
+
 class Service(Protocol):
     """The blocking calls, each bounded by the target's `request_timeout_seconds`.
 
@@ -55,8 +63,8 @@ class Service(Protocol):
         Sent once, without retries: it doubles as the probe.
         """
 
-    def location(self) -> str | None:
-        """Where the dataset is, as `EU`; None without the dataset."""
+    def place(self) -> Place | None:
+        """What the dataset says of itself; None without the dataset."""
 
     def days(self, table: str) -> frozenset[date]:
         """The values of `transaction_date` in a small table, by its rows: no query, no charge."""

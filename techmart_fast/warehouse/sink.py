@@ -142,7 +142,7 @@ class WarehouseSink:
         older = [
             one
             for name, one in declared().items()
-            if name in found and int(found[name].get(VERSION_LABEL, "0")) < one.version
+            if name in found and _version(found[name]) < one.version
         ]
         if _ORDERS in found and any(not one.is_view for one in created):
             # What is computed is computed again, even if this run ends before it comes to that.
@@ -171,9 +171,7 @@ class WarehouseSink:
         It also asks whether queries may be run, by a dry run.
         """
         found = await self._look()
-        await self._jobs.call(
-            lambda service: service.dry_run(Statement(name="queries/probe", sql="SELECT 1"))
-        )
+        await self._jobs.call(lambda service: service.dry_run(statement("queries/probe")))
         return found is not None
 
     async def try_bucket(self) -> str | None:
@@ -327,18 +325,20 @@ class WarehouseSink:
 
     async def _look(self) -> Mapping[str, Mapping[str, str]] | None:
         """Labels of what is there by name, None without the dataset; refuses what can't be ours."""
-        found, location = await both(
+        found, place = await both(
             ("list the tables", "look at the dataset"),
             self._jobs.call(lambda service: service.tables()),
-            self._jobs.call(lambda service: service.location()),
+            self._jobs.call(lambda service: service.place()),
         )
-        if location is not None and location.lower() != self._target.location.lower():
+        if place is not None and place.location.lower() != self._target.location.lower():
             raise WarehouseAccessError(
-                f"The dataset {self._target.dataset} is in {location}, not in "
+                f"The dataset {self._target.dataset} is in {place.location}, not in "
                 f"{self._target.location}.",
-                hint=f"Set BIGQUERY_LOCATION={location}.",
+                hint=f"Set BIGQUERY_LOCATION={place.location}.",
                 reason="notFound",
             )
+        if place is not None and place.tables_expire:
+            self._check_lasts(found or {})
         for name in declared():
             if found and name in found and found[name].get(APP_LABEL) != APP:
                 raise WarehouseError(
@@ -349,6 +349,18 @@ class WarehouseSink:
                     reason="invalid",
                 )
         return found
+
+    def _check_lasts(self, found: Mapping[str, object]) -> None:
+        if declared().keys() <= found.keys():
+            return
+        raise WarehouseError(
+            f"Tables that are made in the dataset {self._target.dataset} expire after a while (a "
+            "default of the dataset), and what was loaded with them.",
+            hint="Turn that off: bq update --default_table_expiration 0 "
+            f"--default_partition_expiration 0 {self._target.project}:{self._target.dataset} "
+            "(a project without billing can't).",
+            reason="invalid",
+        )
 
     async def _check_owner(self, owner: Owner, found: Mapping[str, Mapping[str, str]]) -> None:
         where = f"{self._target.project}.{self._target.dataset}"
@@ -432,6 +444,12 @@ class WarehouseSink:
 
     async def _define(self, relation: Relation, sql: str) -> None:
         await self._jobs.run(Statement(name=f"ddl/{relation.name}", sql=sql))
+
+
+def _version(labels: Mapping[str, str]) -> int:
+    """The version that a table says it has; 0 if it says none, or somebody changed the label."""
+    label = labels.get(VERSION_LABEL, "")
+    return int(label) if label.isdecimal() else 0
 
 
 def _facts() -> list[Relation]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from techmart_fast.errors import WarehouseError
 from techmart_fast.warehouse.schema import Column
-from techmart_fast.warehouse.service import JobFault, JobState
+from techmart_fast.warehouse.service import JobFault, JobState, Place
 from techmart_fast.warehouse.statements import Statement
 from techmart_fast.warehouse.target import WarehouseTarget
 
@@ -48,7 +48,7 @@ class FakeService:
     sent: list[tuple[str, str]] = field(default_factory=list)
     labels: list[Mapping[str, str]] = field(default_factory=list)
     on_poll: threading.Event = field(default_factory=threading.Event)
-    place: str = "US"
+    where: str = "US"
     days_of: dict[str, frozenset[date]] = field(default_factory=dict)
     closed: bool = False
 
@@ -66,9 +66,9 @@ class FakeService:
         self.sent.append(("tables", ""))
         return self.existing
 
-    def location(self) -> str | None:
-        self.sent.append(("location", ""))
-        return None if self.existing is None else self.place
+    def place(self) -> Place | None:
+        self.sent.append(("place", ""))
+        return None if self.existing is None else Place(location=self.where)
 
     def days(self, table: str) -> frozenset[date]:
         return self.days_of.get(table, frozenset())

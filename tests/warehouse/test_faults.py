@@ -244,3 +244,21 @@ def test_an_api_that_is_off_is_named() -> None:
     error = service_error(reason="accessNotConfigured", message=message, doing="run it")
     assert isinstance(error, WarehouseAccessError)
     assert error.hint == "Enable the API bigquery.googleapis.com in the project."
+
+
+@pytest.mark.parametrize(
+    ("message", "todo"),
+    [
+        (
+            "Permission storage.objects.list denied",
+            "roles/storage.objectUser on the staging bucket",
+        ),
+        ("Permission bigquery.jobs.update denied", "roles/bigquery.user on the project"),
+        ("Cloud Storage API has not been used in project 7", "storage.googleapis.com"),
+        ("needs serviceusage.services.use", "roles/serviceusage.serviceUsageConsumer"),
+        ("Request is prohibited by VPC Service Controls", "perimeter"),
+        ("denied by iam.googleapis.com for the account", "roles/bigquery.jobUser"),
+    ],
+)
+def test_a_refusal_says_what_to_grant(message: str, todo: str) -> None:
+    assert todo in service_error(reason="forbidden", message=message, doing="load it").hint

@@ -246,7 +246,7 @@ async def test_a_dataset_that_has_everything_costs_two_requests() -> None:
     async with sink_of(service) as sink:
         ensured = await sink.ensure()
     assert (ensured.created, ensured.migrated) == ((), ())
-    assert sorted(service.kinds()) == ["location", "tables"]
+    assert sorted(service.kinds()) == ["place", "tables"]
 
 
 async def test_a_missing_dataset_is_made_with_tables_before_views() -> None:
@@ -344,16 +344,16 @@ async def test_a_users_own_table_of_the_same_name_is_left_alone() -> None:
     async with sink_of(service) as sink:
         with pytest.raises(WarehouseError, match="did not make"):
             await sink.ensure()
-    assert sorted(service.kinds()) == ["location", "tables"]
+    assert sorted(service.kinds()) == ["place", "tables"]
 
 
 async def test_a_dataset_in_another_place_is_named_before_anything_is_made() -> None:
-    service = FakeService(existing={}, place="EU")
+    service = FakeService(existing={}, where="EU")
     async with sink_of(service) as sink:
         with pytest.raises(WarehouseError, match="is in EU, not in US") as told:
             await sink.ensure()
     assert told.value.hint == "Set BIGQUERY_LOCATION=EU."
-    assert sorted(service.kinds()) == ["location", "tables"]
+    assert sorted(service.kinds()) == ["place", "tables"]
 
 
 DATABASE, OTHER = UUID(int=1), UUID(int=2)
@@ -373,7 +373,7 @@ async def test_a_dataset_of_another_database_is_refused(published: bool) -> None
     async with sink_of(service) as sink:
         with pytest.raises(WrongWarehouseError, match="another PostgreSQL database"):
             await sink.ensure(Owner(database_id=DATABASE, has_published=published))
-    assert sorted(service.kinds()) == ["location", "tables"]
+    assert sorted(service.kinds()) == ["place", "tables"]
 
 
 @pytest.mark.parametrize("existing", [None, {}, everything()])
@@ -384,14 +384,14 @@ async def test_an_empty_dataset_is_refused_when_rows_were_published(
     async with sink_of(service) as sink:
         with pytest.raises(WrongWarehouseError, match="is empty"):
             await sink.ensure(Owner(database_id=DATABASE, has_published=True))
-    assert sorted(service.kinds()) == ["location", "tables"]
+    assert sorted(service.kinds()) == ["place", "tables"]
 
 
 async def test_a_probe_makes_nothing() -> None:
     service = FakeService()
     async with sink_of(service) as sink:
         assert not await sink.probe()
-    assert sorted(service.kinds()) == ["location", "plan", "tables"]
+    assert sorted(service.kinds()) == ["place", "plan", "tables"]
 
 
 async def test_a_cancelled_submission_is_waited_for_and_its_job_cancelled() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from techmart_fast.contract import default_contract
 from techmart_fast.warehouse import LoadTable, MetricRow, ReportKind, RunRow, Touched
+from techmart_fast.warehouse.estimate import planned_statements
 from techmart_fast.warehouse.groups import LoadGroup
 from techmart_fast.warehouse.reports import report_statement
 from techmart_fast.warehouse.rollups import (
@@ -25,7 +26,7 @@ from techmart_fast.warehouse.rollups import (
     touched_statements,
 )
 from techmart_fast.warehouse.runs import run_statements
-from techmart_fast.warehouse.schema import declared
+from techmart_fast.warehouse.schema import SCHEMA_DATASET, declared
 from techmart_fast.warehouse.sink import merge_statements
 from techmart_fast.warehouse.statements import (
     Scalar,
@@ -82,6 +83,10 @@ def every_statement() -> Iterator[Statement]:
     """Each statement in each shape it can take."""
     for relation in declared().values():
         yield Statement(name=f"ddl/{relation.name}", sql=relation.sql)
+        yield Statement(name=f"ddl/{relation.name}", sql=relation.create(SCHEMA_DATASET))
+        if relation.requires_partition_filter:
+            for days in (None, 90):
+                yield Statement(name=f"ddl/{relation.name}", sql=relation.expire(days))
         for column in relation.columns:
             if not column.required:
                 present = frozenset(one.name for one in relation.columns if one != column)
@@ -112,6 +117,15 @@ def every_statement() -> Iterator[Statement]:
     yield from touched_statements([], refreshed=0, changed=changed_keys([]))
     yield statement("queries/as_of")
     yield statement("queries/bases")
+    yield statement("queries/probe")
+    for day_sets in (frozenset[date](), frozenset({DAY}), MANY_DAYS):
+        yield from planned_statements(
+            list(LoadTable),
+            day_sets,
+            frozenset({DAY}),
+            Touched(changed_products=TOUCHED.users),
+            RULES,
+        )
     bounds = {"since": Scalar("DATE", DAY), "until": Scalar("DATE", DAY)}
     yield statement("queries/daily_sums", parameters=bounds)
     for kind in ReportKind:

@@ -10,10 +10,13 @@ from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
-from techmart_fast.standin.failure import invalid_query, not_implemented
+from techmart_fast.standin.failure import ServiceError, invalid_query, not_implemented
 
 VIEW_TEXT = "view_text"
 """Key of a CREATE VIEW's notes: the text of its query."""
+
+_LONGEST = 1 << 20
+"""Characters. https://cloud.google.com/bigquery/quotas#query_jobs"""
 
 _LEAST = str(1 << 63)
 
@@ -34,8 +37,15 @@ def parse_script(sql: str) -> list[exp.Expr]:
     """The statements of a script.
 
     Raises:
-        ServiceError: `invalidQuery`, it can't be parsed, or there is none.
+        ServiceError: `invalidQuery`, it can't be parsed, or there is none; `invalid`, it is longer
+            than a query may be.
     """
+    if len(sql) > _LONGEST:
+        raise ServiceError(
+            "invalid",
+            "The query is too large. The maximum standard SQL query length is 1024.00K characters, "
+            "including comments and white space characters.",
+        )
     with sql_errors():
         statements = [one for one in sqlglot.parse(sql, dialect="bigquery") if one is not None]
     statements = [one for one in statements if not isinstance(one, exp.Semicolon)]

@@ -170,3 +170,39 @@ def test_a_dataset_that_has_changed_meanwhile_is_not_patched(shop: Shop) -> None
     with refused("conditionNotMet", 412):
         shop.client.update_dataset(stale, ["description"], retry=None)
     assert shop.client.get_dataset(shop.dataset).description == "newer"
+
+
+LABELS = pytest.mark.page("https://cloud.google.com/bigquery/docs/labels-intro#requirements")
+LENGTH = pytest.mark.page("https://cloud.google.com/bigquery/quotas#query_jobs")
+
+
+@LABELS
+@pytest.mark.parametrize(
+    "labels",
+    [{"App": "x"}, {"app": "X"}, {"app": "a b"}, {"1app": "x"}, {"a" * 64: "x"}, {"a": "x" * 64}],
+    ids=["capital key", "capital value", "space", "digit first", "long key", "long value"],
+)
+def test_malformed_labels_are_refused(shop: Shop, labels: dict[str, str]) -> None:
+    with refused("invalid", match="Label"):
+        done(shop, "SELECT 1", labels=labels)
+    table = bigquery.Table(
+        f"{shop.client.project}.{shop.dataset}.labelled",
+        schema=[bigquery.SchemaField("a", "INT64")],
+    )
+    table.labels = labels
+    with refused("invalid", match="Label"):
+        shop.client.create_table(table)
+
+
+@LABELS
+def test_labels_may_hold_letters_of_any_script(shop: Shop) -> None:
+    labels = {"größe": "größer_1-2", "app": ""}
+    assert done(shop, "SELECT 1", labels=labels).labels == labels
+
+
+@LENGTH
+def test_a_query_of_more_than_a_mebi_character_is_refused(shop: Shop) -> None:
+    filler = "-" * (1 << 20)
+    with refused("invalid", match="query is too large"):
+        done(shop, f"SELECT 1 --{filler}")
+    assert done(shop, f"SELECT 1 --{filler[20:]}")
