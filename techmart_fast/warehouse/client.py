@@ -61,6 +61,9 @@ def connect(target: WarehouseTarget) -> "GoogleService":
     return GoogleService(client, target, bucket=bucket)
 
 
+_LOCAL_SECONDS = 5.0
+
+
 def _parameters(statement: Statement) -> list[Any]:
     return [query_parameter(name, value) for name, value in statement.parameters.items()]
 
@@ -92,8 +95,10 @@ class GoogleService:
         self._call = Calls(target.api_endpoint or "bigquery.googleapis.com")
         self._target = target
         self._timeout = target.request_timeout_seconds
-        # The client's own retries last ten minutes, which looks like a hang.
-        self._retry: Retry = DEFAULT_RETRY.with_timeout(target.request_timeout_seconds)
+        # The client's own retries last ten minutes, which looks like a hang. A stand-in is on this
+        # machine: if it takes no connections, it is gone.
+        patience = min(self._timeout, _LOCAL_SECONDS) if target.anonymous else self._timeout
+        self._retry: Retry = DEFAULT_RETRY.with_timeout(patience)
         self._dataset = bigquery.DatasetReference(target.project, target.dataset)
 
     def tables(self) -> Mapping[str, Mapping[str, str]] | None:

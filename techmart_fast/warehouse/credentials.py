@@ -1,6 +1,7 @@
 """Google credentials for a target: a key file, what the machine has, another account, or none."""
 
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +16,9 @@ from google.oauth2 import service_account
 from techmart_fast.errors import WarehouseAccessError
 from techmart_fast.warehouse.faults import first_line
 from techmart_fast.warehouse.target import WarehouseTarget
+
+# It warns that no project could be found: the project is a setting of this program.
+logging.getLogger("google.auth._default").setLevel(logging.ERROR)
 
 _BIGQUERY = "https://www.googleapis.com/auth/bigquery"
 _STORAGE = "https://www.googleapis.com/auth/devstorage.read_write"
