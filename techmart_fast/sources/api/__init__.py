@@ -1,0 +1,1 @@
+"""Fetches the records of a JSON API into one local file, politely and concurrently."""

@@ -57,7 +57,7 @@ def read_list(text: str, path: Sequence[str], begin: Callable[[], Note]) -> List
     """The elements of the list at `path` (member names) of a JSON text; no name: it is the list.
 
     `begin` is called where the list begins; what it returns gets each element's value, so that
-    never more than one is in memory. Of a member that stands twice in an object, the last one counts.
+    never more than one is in memory. Of a member that stands twice in an object, the last counts.
 
     Raises:
         NotJsonError: the text is not JSON, or is nested too deep.
@@ -71,8 +71,6 @@ def read_list(text: str, path: Sequence[str], begin: Callable[[], Note]) -> List
         raise NotJsonError("nested too deep", 0) from None
     except json.JSONDecodeError as error:
         raise NotJsonError(error.msg.lower(), error.pos) from None
-    except StopIteration as stopped:
-        raise NotJsonError("no value", int(stopped.value)) from None
     if reader.found is None:
         raise NoListError(around)
     return Listed(texts=reader.found, around=around)
@@ -125,13 +123,12 @@ class _Reader:
         return self._scan(place)
 
     def _scan(self, place: int) -> tuple[object, int]:
-        value, end = _DECODER.scan_once(self._text, place)
-        return value, int(end)
+        return _DECODER.raw_decode(self._text, place)
 
     def _elements(self, place: int) -> int:
         texts: list[str] = []
         note = self._begin()
-        text, scan, blank = self._text, _DECODER.scan_once, _BLANK.match
+        text, scan, blank = self._text, _DECODER.raw_decode, _BLANK.match
         place = self.skip(place + 1)
         if text[place : place + 1] == "]":
             self.found = texts
