@@ -76,8 +76,11 @@ def _content_type(text: str) -> str:
 Address = Annotated[str, AfterValidator(_address)]
 Word = Annotated[str, Field(min_length=1, max_length=200)]
 HeaderName = Annotated[Word, AfterValidator(_header_name)]
-Path = Annotated[str, AfterValidator(_path)]
+Path = Annotated[str, Field(max_length=200), AfterValidator(_path)]
+"""Member names with dots between them. As TOML has no null, an empty one is none."""
+
 Member = Annotated[Path, Field(min_length=1)]
+OptionalWord = Annotated[str, Field(max_length=200)]
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400)]
 ContentType = Annotated[str, AfterValidator(_content_type)]
 
@@ -92,15 +95,15 @@ class NumberedPages(_Part):
     """Pages by number: `?page=3&per_page=100`. They are fetched concurrently.
 
     `total_pages` and `total_records` are paths in the answer. Where it has neither, pages are
-    asked for until one is empty.
+    asked for until one is empty. An empty `size_parameter` leaves the size to the server.
     """
 
     kind: Literal["page"] = "page"
     parameter: Word = "page"
     first: Annotated[int, Field(ge=0, le=1)] = 1
-    size_parameter: Word | None = "per_page"
-    total_pages: Member | None = "total_pages"
-    total_records: Member | None = "total"
+    size_parameter: OptionalWord = "per_page"
+    total_pages: Path = "total_pages"
+    total_records: Path = "total"
 
 
 class Offsets(_Part):
@@ -109,7 +112,7 @@ class Offsets(_Part):
     kind: Literal["offset"] = "offset"
     parameter: Word = "offset"
     size_parameter: Word = "limit"
-    total_records: Member | None = "total"
+    total_records: Path = "total"
 
 
 class Cursors(_Part):
@@ -122,14 +125,14 @@ class Cursors(_Part):
     kind: Literal["cursor"] = "cursor"
     parameter: Word = "cursor"
     next: Member = "next_cursor"
-    last_record: Word | None = None
-    more: Member | None = None
-    size_parameter: Word | None = "limit"
-    total_records: Member | None = None
+    last_record: OptionalWord = ""
+    more: Path = ""
+    size_parameter: OptionalWord = "limit"
+    total_records: Path = ""
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
-        if self.last_record is not None and self.more is None:
+        if self.last_record and not self.more:
             raise ValueError("last_record needs more: the path of what tells that there is more")
         return self
 
@@ -138,7 +141,7 @@ class Links(_Part):
     """The header `Link` of each answer tells the next address (RFC 8288, `rel="next"`)."""
 
     kind: Literal["link"] = "link"
-    size_parameter: Word | None = "per_page"
+    size_parameter: OptionalWord = "per_page"
 
 
 class NextAddresses(_Part):
@@ -146,8 +149,8 @@ class NextAddresses(_Part):
 
     kind: Literal["next"] = "next"
     next: Member = "next"
-    size_parameter: Word | None = "per_page"
-    total_records: Member | None = "total"
+    size_parameter: OptionalWord = "per_page"
+    total_records: Path = "total"
 
 
 Pagination = Annotated[
@@ -285,10 +288,19 @@ class Endpoint(_Part):
         return f"{parts.netloc}{parts.path}"
 
     @property
+    def selection(self) -> str:
+        """Hex digest of all that decides which records there are."""
+        return self._digest("address", "query", "headers", "records", "auth", "incremental")
+
+    @property
     def identity(self) -> str:
-        """Hex digest of all that decides which records come, and in which pages."""
-        told = self.model_dump_json(exclude={"limits", "drift", "etag_covers", "content_types"})
-        return hashlib.sha256(told.encode()).hexdigest()
+        """Hex digest of all that decides which records come in which pages."""
+        return hashlib.sha256(
+            f"{self.selection} {self._digest('pagination', 'page_size')}".encode()
+        ).hexdigest()
+
+    def _digest(self, *names: str) -> str:
+        return hashlib.sha256(self.model_dump_json(include=set(names)).encode()).hexdigest()
 
     @model_validator(mode="after")
     def _no_parameter_twice(self) -> Self:
@@ -296,7 +308,7 @@ class Endpoint(_Part):
         ours = [
             name
             for name in (getattr(pages, "parameter", None), getattr(pages, "size_parameter", None))
-            if name is not None
+            if name
         ]
         if self.incremental is not None:
             ours.append(self.incremental.parameter)

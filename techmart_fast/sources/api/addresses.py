@@ -16,10 +16,8 @@ from techmart_fast.errors import SourceAccessError
 Address = IPv4Address | IPv6Address
 AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, Sequence[Any]]
 
-_NAT64 = (
-    (ipaddress.IPv6Network("64:ff9b::/96"), 0),
-    (ipaddress.IPv6Network("64:ff9b:1::/48"), 0),
-)
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
 _METADATA = (
     ipaddress.ip_network("169.254.0.0/16"),
@@ -45,6 +43,8 @@ def is_public(address: Address) -> bool:
         inner = _embedded(address)
         if inner is not None:
             return is_public(inner)
+        if address in _LOCAL_NAT64:
+            return False
     return address.is_global and not (
         address.is_multicast or address.is_reserved or address.is_unspecified
     )
@@ -65,7 +65,7 @@ def _embedded(address: IPv6Address) -> IPv4Address | None:
         return address.sixtofour
     if address.teredo is not None:
         return address.teredo[1]
-    if any(address in network for network, _ in _NAT64):
+    if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     if address in _COMPATIBLE and int(address) > 1:
         return IPv4Address(int(address))
@@ -75,9 +75,9 @@ def _embedded(address: IPv6Address) -> IPv4Address | None:
 class Guard(AbstractResolver):
     """Resolves names for aiohttp, which then connects to just these addresses.
 
-    Whether private addresses may be asked is decided once, by `settle`, from the host that the
-    user configured. A name that later resolves to another kind of address (DNS rebinding) gains
-    nothing. `check_socket` looks once more at whatever is about to be connected.
+    Whether private addresses may be asked is decided once, when the host that the user configured
+    is resolved first. A name that later resolves to another kind of address (DNS rebinding) gains
+    nothing. `open_socket` looks once more at whatever is about to be connected.
     """
 
     def __init__(
@@ -94,11 +94,13 @@ class Guard(AbstractResolver):
         # Made when it is needed: aiohttp's resolvers want a running loop.
         self._resolver = resolver
 
-    def allows(self, address: Address, *, home: bool) -> bool:
-        """Whether an address may be connected to. `home`: the configured host led there."""
+    def allows(self, address: Address) -> bool:
+        """Whether an address may be connected to."""
+        if self._allow_private is None and address == parse_address(self._home):
+            return True
         if is_metadata(address):
-            # Even a private service must not lead there, unless it is what the user named.
-            return self._allow_private is True or (home and self._is_home(address))
+            # Even a private service must not lead there, unless the user says so.
+            return self._allow_private is True
         return self._private or is_public(address)
 
     def check(self, url: URL) -> None:
@@ -109,7 +111,7 @@ class Guard(AbstractResolver):
         """
         host = url.raw_host or ""
         address = parse_address(host)
-        if address is not None and not self.allows(address, home=host.lower() == self._home):
+        if address is not None and not self.allows(address):
             raise self._refused(host)
 
     async def resolve(
@@ -124,18 +126,15 @@ class Guard(AbstractResolver):
         if self._resolver is None:
             self._resolver = ThreadedResolver()
         found = await self._resolver.resolve(host, port, family)
-        home = host.lower() == self._home
         addresses = [(one, parse_address(one["host"])) for one in found]
-        if home and not self._settled:
+        if host.lower() == self._home and not self._settled:
             self._settled = True
             # A host with public addresses too is a public one.
             self._private = bool(found) and not any(
                 address is not None and is_public(address) for _, address in addresses
             )
         allowed = [
-            one
-            for one, address in addresses
-            if address is not None and self.allows(address, home=home)
+            one for one, address in addresses if address is not None and self.allows(address)
         ]
         if found and not allowed:
             raise self._refused(host)
@@ -154,12 +153,9 @@ class Guard(AbstractResolver):
         """
         family, kind, protocol, _, target = info
         address = parse_address(str(target[0]))
-        if address is None or not self.allows(address, home=self._is_home(address)):
+        if address is None or not self.allows(address):
             raise OSError(errno.EACCES, "this address must not be asked")
         return socket.socket(family=family, type=kind, proto=protocol)
-
-    def _is_home(self, address: Address) -> bool:
-        return address == parse_address(self._home)
 
     def _refused(self, host: str) -> SourceAccessError:
         if host.lower() == self._home:

@@ -23,14 +23,14 @@ class Checkpoint(_Value):
     """The state of an endpoint after a fetch. Store it with the rows, in their transaction.
 
     `model_dump_json` and `model_validate_json` write and read it. A checkpoint of another endpoint
-    (`identity` differs) is worth nothing but for its shape.
+    (`selection` differs) is worth nothing.
 
     Attributes:
         watermark: the newest change that was seen, with an offset.
         validators: of the first page, where it vouches for everything.
     """
 
-    identity: str
+    selection: str
     watermark: datetime | None = None
     validators: Validators | None = None
     shape: Shape = Shape()

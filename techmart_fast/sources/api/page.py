@@ -65,9 +65,9 @@ def read_page(body: bytes | bytearray, endpoint: Endpoint, *, page: int) -> Page
     return PageContent(
         lines="".join(f"{text}\n" for text in listed.texts).encode(),
         records=len(listed.texts),
-        total_records=_count(member(around, getattr(pages, "total_records", None))),
+        total_records=_count(member(around, getattr(pages, "total_records", ""))),
         total_pages=_count(
-            member(around, pages.total_pages if isinstance(pages, NumberedPages) else None)
+            member(around, pages.total_pages if isinstance(pages, NumberedPages) else "")
         ),
         following=_following(endpoint, around, notes.last),
         newest=notes.newest,
@@ -117,10 +117,10 @@ def _following(endpoint: Endpoint, around: object, last: object) -> str | None:
     pages = endpoint.pagination
     told: object = None
     if isinstance(pages, Cursors):
-        if pages.more is not None and member(around, pages.more) is not True:
+        if pages.more and member(around, pages.more) is not True:
             return None
         told = member(around, pages.next)
-        if pages.last_record is not None:
+        if pages.last_record:
             told = last.get(pages.last_record) if isinstance(last, Mapping) else None
     elif isinstance(pages, NextAddresses):
         told = member(around, pages.next)

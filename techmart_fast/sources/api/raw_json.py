@@ -76,9 +76,9 @@ def read_list(text: str, path: Sequence[str], begin: Callable[[], Note]) -> List
     return Listed(texts=reader.found, around=around)
 
 
-def member(value: object, path: str | None) -> object:
-    """What is at a dotted path within a value; None if there is nothing."""
-    if path is None:
+def member(value: object, path: str) -> object:
+    """What is at a dotted path within a value; None if there is nothing, or no path."""
+    if not path:
         return None
     for name in path.split("."):
         if not isinstance(value, Mapping):

@@ -18,6 +18,9 @@ _KINDS: Mapping[type, Kind] = {
     dict: "object",
 }
 
+_MOST_FIELDS = 1_000
+_MOST_SIGNATURES = 1_000
+
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +56,8 @@ class Shape(_Value):
         fields = dict(self.fields)
         for name, trait in later.fields.items():
             known = fields.get(name)
+            if known is None and len(fields) >= _MOST_FIELDS:
+                continue
             fields[name] = known.joined(trait) if known else _sometimes(trait)
         for name in fields.keys() - later.fields.keys():
             fields[name] = _sometimes(fields[name])
@@ -64,10 +69,15 @@ class Shape(_Value):
 
 
 class ShapeNotes:
-    """Counts the fields of records, one by one. What is no object has no fields."""
+    """Counts the fields of records, one by one. What is no object has no fields.
+
+    Objects may be used as maps, with ever new names: only the first `_MOST_FIELDS` are looked at.
+    """
 
     def __init__(self) -> None:
         self._records = 0
+        self._kinds: dict[str, set[Kind]] = {}
+        self._counts: dict[str, int] = {}
         # Most records of a page have the same fields of the same types: look at those once.
         self._signatures: dict[tuple[tuple[str, ...], tuple[type, ...]], int] = {}
 
@@ -77,20 +87,28 @@ class ShapeNotes:
         if isinstance(record, dict):
             signature = tuple(record), tuple(map(type, record.values()))
             self._signatures[signature] = self._signatures.get(signature, 0) + 1
+            if len(self._signatures) > _MOST_SIGNATURES:
+                self._fold()
 
     def shape(self, envelope: Mapping[str, Trait]) -> Shape:
         """The shape of what was noted."""
-        kinds: dict[str, set[Kind]] = {}
-        counts: dict[str, int] = {}
-        for (names, types), count in self._signatures.items():
-            for name, kind in zip(names, types, strict=True):
-                kinds.setdefault(name, set()).add(_KINDS[kind])
-                counts[name] = counts.get(name, 0) + count
+        self._fold()
         fields = {
-            name: Trait(kinds=tuple(sorted(kinds[name])), always=counts[name] == self._records)
-            for name in kinds
+            name: Trait(kinds=tuple(sorted(kinds)), always=self._counts[name] == self._records)
+            for name, kinds in self._kinds.items()
         }
         return Shape(records=self._records, fields=fields, envelope=dict(envelope))
+
+    def _fold(self) -> None:
+        for (names, types), count in self._signatures.items():
+            for name, kind in zip(names, types, strict=True):
+                if name not in self._kinds:
+                    if len(self._kinds) == _MOST_FIELDS:
+                        continue
+                    self._kinds[name] = set()
+                self._kinds[name].add(_KINDS[kind])
+                self._counts[name] = self._counts.get(name, 0) + count
+        self._signatures.clear()
 
 
 def envelope_of(answer: object, path: Iterable[str]) -> dict[str, Trait]:

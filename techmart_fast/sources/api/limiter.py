@@ -1,0 +1,87 @@
+"""Spaces requests so that no second, as the server counts it, has more than allowed."""
+
+import asyncio
+import math
+from collections import deque
+
+from techmart_fast.sources.api.clocks import Clocks
+from techmart_fast.sources.api.deadline import Deadline
+
+SAFETY_SECONDS = 0.06
+"""By how much later one request than another may reach the server without breaking the limit.
+
+It costs 6 % of the rate at any rate above 1 a second: a window of 1.06 s gets what 1 s may have.
+"""
+
+_CATCH_UP_SECONDS = 0.05
+
+
+class Grant:
+    """The leave to send one request. Until `settle` is called, it may be sent at any moment."""
+
+    def __init__(self, clocks: Clocks) -> None:
+        self._clocks = clocks
+        self._at: float | None = None
+
+    def settle(self) -> None:
+        """Its headers were sent just now, or never will be. Only the first call counts."""
+        if self._at is None:
+            self._at = self._clocks.monotonic()
+
+    @property
+    def at(self) -> float:
+        """When it was sent, or now."""
+        return self._clocks.monotonic() if self._at is None else self._at
+
+
+class RateLimiter:
+    """Grants at most `rate` requests a second, evenly spaced, in the order in which they ask.
+
+    Between the sending of a request and the grant of the n-th after it (n being the rate) there are
+    always 1 s and `SAFETY_SECONDS`: neither the time that a connection takes nor a latency that
+    varies less than that can bring more than n of them into one second. A late timer is made up
+    for by up to `_CATCH_UP_SECONDS`, which that rule bounds.
+    """
+
+    def __init__(self, rate: float, *, clocks: Clocks, deadline: Deadline) -> None:
+        burst = max(1, math.floor(rate))
+        self._clocks = clocks
+        self._deadline = deadline
+        self._window = burst / rate + SAFETY_SECONDS
+        self._interval = self._window / burst
+        self._recent: deque[Grant] = deque(maxlen=burst)
+        self._slot = -math.inf
+        self._paused_until = -math.inf
+        self._why = "the rate limit left no time"
+        self._turn = asyncio.Lock()
+
+    async def admit(self) -> Grant:
+        """Wait until one more request may be sent.
+
+        Raises:
+            SourceUnavailableError: that is after the deadline.
+        """
+        async with self._turn:
+            while (wait := self._earliest() - self._clocks.monotonic()) > 0:
+                await self._deadline.sleep(wait, self._why)
+            now = self._clocks.monotonic()
+            self._slot = max(self._slot, now - _CATCH_UP_SECONDS) + self._interval
+            grant = Grant(self._clocks)
+            self._recent.append(grant)
+            return grant
+
+    def pause(self, seconds: float, why: str) -> bool:
+        """Let nobody send for so long; whether that is longer than was known already."""
+        now = self._clocks.monotonic()
+        until = now + seconds
+        if until <= self._paused_until:
+            return False
+        self._deadline.waited_seconds += until - max(now, self._paused_until)
+        self._paused_until, self._why = until, why
+        return True
+
+    def _earliest(self) -> float:
+        earliest = max(self._slot, self._paused_until)
+        if len(self._recent) == self._recent.maxlen:
+            earliest = max(earliest, self._recent[0].at + self._window)
+        return earliest
