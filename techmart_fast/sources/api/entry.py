@@ -1,0 +1,62 @@
+"""What is remembered of a page that is stored: a line of the fetch folder's journal."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from techmart_fast.sources.api.page import PageContent
+from techmart_fast.sources.api.shape import Shape
+
+
+class Entry(BaseModel):
+    """One stored page.
+
+    Attributes:
+        page: its number, from 1.
+        offset, size_bytes, sha256: where its lines are in the spool, and what they are.
+        records, total_records, total_pages, newest, shape: see `PageContent`.
+        following: the cursor or the absolute address of the next page.
+        etag, last_modified: validators of the answer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    page: int
+    offset: int
+    size_bytes: int
+    sha256: str
+    records: int
+    total_records: int | None
+    total_pages: int | None
+    following: str | None
+    newest: datetime | None
+    shape: Shape
+    etag: str | None
+    last_modified: str | None
+
+
+def entry_of(
+    content: PageContent,
+    *,
+    page: int,
+    following: str | None,
+    etag: str | None,
+    last_modified: str | None,
+    offset: int,
+    sha256: str,
+) -> Entry:
+    """The entry of a page whose lines were stored at `offset`."""
+    return Entry(
+        page=page,
+        offset=offset,
+        size_bytes=len(content.lines),
+        sha256=sha256,
+        records=content.records,
+        total_records=content.total_records,
+        total_pages=content.total_pages,
+        following=following,
+        newest=content.newest,
+        shape=content.shape,
+        etag=etag,
+        last_modified=last_modified,
+    )
