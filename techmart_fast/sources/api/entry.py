@@ -4,7 +4,6 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from techmart_fast.sources.api.page import PageContent
 from techmart_fast.sources.api.shape import Shape
 
 
@@ -17,6 +16,7 @@ class Entry(BaseModel):
         records, total_records, total_pages, newest, shape: see `PageContent`.
         following: the cursor or the absolute address of the next page.
         etag, last_modified: validators of the answer.
+        absent: the service said that there is no such page.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,30 +33,4 @@ class Entry(BaseModel):
     shape: Shape
     etag: str | None
     last_modified: str | None
-
-
-def entry_of(
-    content: PageContent,
-    *,
-    page: int,
-    following: str | None,
-    etag: str | None,
-    last_modified: str | None,
-    offset: int,
-    sha256: str,
-) -> Entry:
-    """The entry of a page whose lines were stored at `offset`."""
-    return Entry(
-        page=page,
-        offset=offset,
-        size_bytes=len(content.lines),
-        sha256=sha256,
-        records=content.records,
-        total_records=content.total_records,
-        total_pages=content.total_pages,
-        following=following,
-        newest=content.newest,
-        shape=content.shape,
-        etag=etag,
-        last_modified=last_modified,
-    )
+    absent: bool = False

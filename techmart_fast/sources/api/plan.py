@@ -28,6 +28,10 @@ class Plan(Protocol):
     """Hands out requests; more of them while pages are in flight, if pagination allows it."""
 
     @property
+    def first(self) -> URL:
+        """The address of the first page."""
+
+    @property
     def is_concurrent(self) -> bool:
         """Whether further requests are known while one is in flight."""
 
@@ -47,6 +51,9 @@ class Plan(Protocol):
 
     def is_wanted(self, page: int) -> bool:
         """Whether a page may hold records, by what is known now."""
+
+    def is_guess(self, page: int) -> bool:
+        """Whether nobody told that there is this page."""
 
 
 def plan_for(endpoint: Endpoint, *, query: dict[str, str]) -> Plan:
@@ -85,6 +92,7 @@ class Numbered:
     def __init__(self, endpoint: Endpoint, address: Callable[[int, int], URL]) -> None:
         self._endpoint = endpoint
         self._address = address
+        self.first = address(1, 0)
         self._known: set[int] = set()
         self._next = 1
         self._size = 0
@@ -125,6 +133,10 @@ class Numbered:
             return page <= self._announced
         return self._first_empty is None or page < self._first_empty
 
+    def is_guess(self, page: int) -> bool:
+        """Whether nobody told that there is this page."""
+        return page > 1 and self._announced is None
+
     def _announce(self, pages: int) -> None:
         # Where records come or go meanwhile, the highest number counts: an empty page costs little.
         self._announced = max(pages, self._announced or 0)
@@ -138,6 +150,7 @@ class Chained:
     def __init__(self, endpoint: Endpoint, first: URL, address: Callable[[str], URL]) -> None:
         self._endpoint = endpoint
         self._address = address
+        self.first = first
         self._page = 1
         self._following: URL | None = first
         self._seen = {first: 1}
@@ -167,6 +180,10 @@ class Chained:
     def is_wanted(self, page: int) -> bool:
         """Whether a page may hold records: every one that was told."""
         return page >= 1
+
+    def is_guess(self, page: int) -> bool:
+        """Whether nobody told that there is this page: never."""
+        return page < 1
 
 
 def check_pages(page: int, endpoint: Endpoint) -> None:

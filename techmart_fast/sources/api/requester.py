@@ -1,7 +1,7 @@
 """Gets one page, however many attempts it takes: what is retried, how often, after which wait."""
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import aiohttp
@@ -25,7 +25,7 @@ from techmart_fast.sources.api.transport import Answer, Transport
 BACKOFF_SECONDS = 0.5
 MAX_BACKOFF_SECONDS = 30.0
 
-_OK, _NOT_MODIFIED, _UNAUTHORISED, _FORBIDDEN = 200, 304, 401, 403
+_OK, _NOT_MODIFIED, _UNAUTHORISED, _FORBIDDEN, _NOT_FOUND = 200, 304, 401, 403, 404
 _TOO_MANY = 429
 _TRANSIENT = frozenset({408, 425, 500, 502, 503, 504})
 _MAX_DOUBLINGS = 16
@@ -75,20 +75,26 @@ class Requester:
         *,
         page: int,
         conditions: Mapping[str, str],
+        may_be_absent: bool,
         is_wanted: Callable[[], bool],
     ) -> Answer | None:
-        """The answer 200 (or 304, to a conditional request) with a page; None if nobody wants it.
+        """The answer with a page; None if nobody wants it any more.
 
-        `is_wanted` is asked before every further attempt.
+        It has status 200, or 304 to a conditional request, or 404 if it `may_be_absent`. `is_wanted` is asked before every further attempt.
 
         Raises:
             SourceUnavailableError: it did not come, after all attempts or at the deadline.
             SourceError: the service refuses, or answers what can't be read.
         """
+        fine = {_OK}
+        if conditions:
+            fine.add(_NOT_MODIFIED)
+        if may_be_absent:
+            fine.add(_NOT_FOUND)
         failures = 0
         while True:
             async with self._breaker.passage():
-                outcome = await self._attempt(address, page, conditions)
+                outcome = await self._attempt(address, page, conditions, fine)
                 self._take_note(outcome)
             if isinstance(outcome, Answer):
                 return outcome
@@ -108,7 +114,7 @@ class Requester:
                 return None
 
     async def _attempt(
-        self, address: URL, page: int, conditions: Mapping[str, str]
+        self, address: URL, page: int, conditions: Mapping[str, str], fine: Collection[int]
     ) -> Answer | Failure:
         try:
             answer = await self._transport.get(address, page=page, conditions=conditions)
@@ -118,13 +124,13 @@ class Requester:
             if isinstance(failure, SourceError):
                 raise failure from None
             return failure
-        return self._judge(answer, page, conditional=bool(conditions))
+        return self._judge(answer, page, fine)
 
-    def _judge(self, answer: Answer, page: int, *, conditional: bool) -> Answer | Failure:
+    def _judge(self, answer: Answer, page: int, fine: Collection[int]) -> Answer | Failure:
         now = self._clocks.now()
         if pause := rate_limit_pause(answer.headers, now=now):
             self._pause(pause, "the service's quota is used up")
-        if answer.status == _OK or (answer.status == _NOT_MODIFIED and conditional):
+        if answer.status in fine:
             return answer
         wait = retry_after(answer.headers, now=now)
         reason = f"status {answer.status}"
@@ -213,7 +219,7 @@ class Requester:
 
     def _backoff(self, failures: int) -> float:
         """Full jitter: anything from 0 to a bound that doubles, so that clients do not march."""
-        bound = BACKOFF_SECONDS * 2 ** min(failures, _MAX_DOUBLINGS)
+        bound = BACKOFF_SECONDS * float(1 << min(failures, _MAX_DOUBLINGS))
         return self._clocks.random() * min(MAX_BACKOFF_SECONDS, bound)
 
     def _pause(self, seconds: float, why: str) -> None:
