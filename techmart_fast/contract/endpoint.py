@@ -76,10 +76,10 @@ def _content_type(text: str) -> str:
 Address = Annotated[str, AfterValidator(_address)]
 Word = Annotated[str, Field(min_length=1, max_length=200)]
 HeaderName = Annotated[Word, AfterValidator(_header_name)]
-Path = Annotated[str, Field(max_length=200), AfterValidator(_path)]
+DottedPath = Annotated[str, Field(max_length=200), AfterValidator(_path)]
 """Member names with dots between them. As TOML has no null, an empty one is none."""
 
-Member = Annotated[Path, Field(min_length=1)]
+Member = Annotated[DottedPath, Field(min_length=1)]
 OptionalWord = Annotated[str, Field(max_length=200)]
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400)]
 ContentType = Annotated[str, AfterValidator(_content_type)]
@@ -102,8 +102,8 @@ class NumberedPages(_Part):
     parameter: Word = "page"
     first: Annotated[int, Field(ge=0, le=1)] = 1
     size_parameter: OptionalWord = "per_page"
-    total_pages: Path = "total_pages"
-    total_records: Path = "total"
+    total_pages: DottedPath = "total_pages"
+    total_records: DottedPath = "total"
 
 
 class Offsets(_Part):
@@ -112,7 +112,7 @@ class Offsets(_Part):
     kind: Literal["offset"] = "offset"
     parameter: Word = "offset"
     size_parameter: Word = "limit"
-    total_records: Path = "total"
+    total_records: DottedPath = "total"
 
 
 class Cursors(_Part):
@@ -126,9 +126,9 @@ class Cursors(_Part):
     parameter: Word = "cursor"
     next: Member = "next_cursor"
     last_record: OptionalWord = ""
-    more: Path = ""
+    more: DottedPath = ""
     size_parameter: OptionalWord = "limit"
-    total_records: Path = ""
+    total_records: DottedPath = ""
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
@@ -150,7 +150,7 @@ class NextAddresses(_Part):
     kind: Literal["next"] = "next"
     next: Member = "next"
     size_parameter: OptionalWord = "per_page"
-    total_records: Path = "total"
+    total_records: DottedPath = "total"
 
 
 Pagination = Annotated[
@@ -263,7 +263,7 @@ class Endpoint(_Part):
     address: Address = Field(repr=False)
     query: dict[Word, str] = Field(default={}, repr=False)
     headers: Annotated[dict[str, str], AfterValidator(_headers)] = Field(default={}, repr=False)
-    records: Path = "data"
+    records: DottedPath = "data"
     page_size: Annotated[int, Field(ge=1, le=100_000)] = 100
     pagination: Pagination = NumberedPages()
     auth: Auth = NoAuth()

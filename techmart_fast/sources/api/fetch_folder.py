@@ -10,8 +10,6 @@ A page counts if its entry is whole and its lines have the entry's hash, so what
 a page, never an error. The power may fail, too: both files are synced every `_SYNC_BYTES`.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import io
 import os
@@ -25,8 +23,14 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from techmart_fast.errors import SourceError, SpoolError
 from techmart_fast.sources.api.entry import Entry
+from techmart_fast.sources.api.private_files import (
+    locked,
+    private,
+    sync_folder,
+    told,
+    write_whole,
+)
 
 _VERSION = 1
 _SYNC_BYTES = 8 << 20
@@ -99,8 +103,8 @@ class FetchFolder:
             SpoolError: the folder can't be used.
         """
         place = folder / f".fetch-{identity[:_SHORT]}"
-        with _told(place):
-            lock = _locked(place)
+        with told(place):
+            lock = locked(place)
             try:
                 state = _read_state(place)
                 fits = (
@@ -114,7 +118,7 @@ class FetchFolder:
                     state = FetchState(
                         fetch_id=uuid4().hex, identity=identity, since=since, started=now
                     )
-                    _write_whole(place / "state.json", state.model_dump_json().encode())
+                    write_whole(place / "state.json", state.model_dump_json().encode())
                 opened = cls(place, lock, state)
                 return opened, opened._open_pages()
             except BaseException:
@@ -140,7 +144,7 @@ class FetchFolder:
         Raises:
             SpoolError: it can't be written.
         """
-        with _told(self._place):
+        with told(self._place):
             self._spool.write(lines)
             self._spool.flush()
             self._journal.write(entry.model_dump_json().encode() + b"\n")
@@ -169,9 +173,9 @@ class FetchFolder:
         name = f"api-{self.state.identity[:_SHORT]}-{self.state.fetch_id}.ndjson"
         path, partial = folder / name, folder / f".{name}.partial"
         digest, size_bytes = hashlib.sha256(), 0
-        with _told(folder):
+        with told(folder):
             try:
-                with _private(partial, "wb") as file:
+                with private(partial, "wb") as file:
                     for piece in self._pieces(pages):
                         if is_stopped():
                             partial.unlink()
@@ -182,7 +186,7 @@ class FetchFolder:
                     file.flush()
                     os.fsync(file.fileno())
                 partial.replace(path)
-                _sync_folder(folder)
+                sync_folder(folder)
             except BaseException:
                 partial.unlink(missing_ok=True)
                 raise
@@ -199,9 +203,9 @@ class FetchFolder:
         self._size = entry.offset + entry.size_bytes
 
     def _open_pages(self) -> list[Entry]:
-        self._spool = _private(self._place / "pages.ndjson", "a+b")
+        self._spool = private(self._place / "pages.ndjson", "a+b")
         try:
-            self._journal = _private(self._place / "pages.log", "a+b")
+            self._journal = private(self._place / "pages.log", "a+b")
         except BaseException:
             self._spool.close()
             raise
@@ -255,75 +259,9 @@ class FetchFolder:
                 yield piece
 
 
-@contextlib.contextmanager
-def _told(place: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise SpoolError(
-            f"Can't store the pages of a service in {place}: {error.strerror or error}.",
-            hint="Check the disk's free space and the folder, then run again.",
-            transient=True,
-        ) from None
-
-
-def _locked(place: Path) -> io.FileIO:
-    while True:
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = place / "lock"
-        try:
-            lock = io.FileIO(path, "wb", opener=_opener)
-        except FileNotFoundError:
-            continue  # its owner removed the folder just now
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The folder may have been removed, and made anew, before the lock was there.
-            if os.fstat(lock.fileno()).st_ino == path.stat().st_ino:
-                return lock
-        except BlockingIOError:
-            lock.close()
-            raise SourceError(
-                "Another process fetches from the same endpoint now.",
-                hint="Wait for it, or stop it.",
-                transient=True,
-            ) from None
-        except FileNotFoundError:
-            pass
-        except BaseException:
-            lock.close()
-            raise
-        lock.close()
-
-
 def _read_state(place: Path) -> FetchState | None:
     try:
         state = FetchState.model_validate_json((place / "state.json").read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
     return state if state.version == _VERSION else None
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    with _private(partial, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _private(path: Path, mode: str) -> BinaryIO:
-    return open(path, mode, opener=_opener)
-
-
-def _opener(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

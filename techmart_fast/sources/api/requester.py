@@ -80,7 +80,8 @@ class Requester:
     ) -> Answer | None:
         """The answer with a page; None if nobody wants it any more.
 
-        It has status 200, or 304 to a conditional request, or 404 if it `may_be_absent`. `is_wanted` is asked before every further attempt.
+        It has status 200, or 304 to a conditional request, or 404 if it `may_be_absent`.
+        `is_wanted` is asked before every further attempt.
 
         Raises:
             SourceUnavailableError: it did not come, after all attempts or at the deadline.
