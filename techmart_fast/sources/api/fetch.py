@@ -62,7 +62,9 @@ async def fetch(
     secret = await asyncio.to_thread(read_secret, endpoint.auth)
     limits = endpoint.limits
     deadline = Deadline(limits.total_seconds, clocks=clocks, where=endpoint.where)
-    limiter = RateLimiter(limits.requests_per_second, clocks=clocks, deadline=deadline)
+    limiter = RateLimiter(
+        limits.requests_per_second, clocks=clocks, deadline=deadline, observer=observer
+    )
     with ThreadPoolExecutor(1, thread_name_prefix="techmart-api") as pool, ExitStack() as opened:
         disk = _Disk(pool)
 

@@ -6,6 +6,8 @@ from collections import deque
 
 from techmart_fast.sources.api.clocks import Clocks
 from techmart_fast.sources.api.deadline import Deadline
+from techmart_fast.sources.api.events import Observer, Paused
+from techmart_fast.sources.api.server_hints import Quota
 
 SAFETY_SECONDS = 0.06
 """By how much later one request than another may reach the server without breaking the limit.
@@ -13,7 +15,7 @@ SAFETY_SECONDS = 0.06
 It costs 6 % of the rate at any rate above 1 a second: a window of 1.06 s gets what 1 s may have.
 """
 
-_CATCH_UP_SECONDS = 0.05
+_CATCH_UP_SECONDS = 0.02
 
 
 class Grant:
@@ -43,10 +45,15 @@ class RateLimiter:
     for by up to `_CATCH_UP_SECONDS`, which that rule bounds.
     """
 
-    def __init__(self, rate: float, *, clocks: Clocks, deadline: Deadline) -> None:
+    def __init__(
+        self, rate: float, *, clocks: Clocks, deadline: Deadline, observer: Observer
+    ) -> None:
         burst = max(1, math.floor(rate))
         self._clocks = clocks
         self._deadline = deadline
+        self._observer = observer
+        self._burst = burst
+        self._renewal_seconds = math.ceil(burst / rate)
         self._window = burst / rate + SAFETY_SECONDS
         self._interval = self._window / burst
         self._recent: deque[Grant] = deque(maxlen=burst)
@@ -70,15 +77,29 @@ class RateLimiter:
             self._recent.append(grant)
             return grant
 
-    def pause(self, seconds: float, why: str) -> bool:
-        """Let nobody send for so long; whether that is longer than was known already."""
+    def pause(self, seconds: float, why: str) -> None:
+        """Let nobody send for so long."""
         now = self._clocks.monotonic()
         until = now + seconds
         if until <= self._paused_until:
-            return False
+            return
         self._deadline.waited_seconds += until - max(now, self._paused_until)
         self._paused_until, self._why = until, why
-        return True
+        self._observer.saw(Paused(reason=why, seconds=seconds))
+
+    def respect(self, quota: Quota) -> None:
+        """Pause if the service's quota is used up and is not one that is kept here anyway.
+
+        Services round the seconds up, so that whoever keeps exactly to the rate and pauses at
+        every zero would use half of it.
+        """
+        is_kept = (
+            quota.limit is not None
+            and quota.limit >= self._burst
+            and quota.reset_seconds <= self._renewal_seconds
+        )
+        if quota.remaining == 0 and not is_kept:
+            self.pause(quota.reset_seconds, "the service's quota is used up")
 
     def _earliest(self) -> float:
         earliest = max(self._slot, self._paused_until)

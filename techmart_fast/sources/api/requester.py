@@ -17,9 +17,9 @@ from techmart_fast.errors import (
 from techmart_fast.sources.api.breaker import Breaker
 from techmart_fast.sources.api.clocks import Clocks
 from techmart_fast.sources.api.deadline import Deadline
-from techmart_fast.sources.api.events import Observer, Paused, Retrying
+from techmart_fast.sources.api.events import Observer, Retrying
 from techmart_fast.sources.api.limiter import RateLimiter
-from techmart_fast.sources.api.server_hints import rate_limit_pause, retry_after
+from techmart_fast.sources.api.server_hints import quota, retry_after
 from techmart_fast.sources.api.transport import Answer, Transport
 
 BACKOFF_SECONDS = 0.5
@@ -129,8 +129,8 @@ class Requester:
 
     def _judge(self, answer: Answer, page: int, fine: Collection[int]) -> Answer | Failure:
         now = self._clocks.now()
-        if pause := rate_limit_pause(answer.headers, now=now):
-            self._pause(pause, "the service's quota is used up")
+        if (told := quota(answer.headers, now=now)) is not None:
+            self._limiter.respect(told)
         if answer.status in fine:
             return answer
         wait = retry_after(answer.headers, now=now)
@@ -209,7 +209,7 @@ class Requester:
         if failure.refused:
             # Everybody waits: the service counts all requests together.
             seconds = failure.wait_seconds or self._backoff(self._refusals_in_a_row)
-            self._pause(seconds, f"the service asked to come later ({failure.reason})")
+            self._limiter.pause(seconds, f"the service asked to come later ({failure.reason})")
             return
         seconds = self._backoff(failures)
         self._observer.saw(
@@ -220,12 +220,8 @@ class Requester:
 
     def _backoff(self, failures: int) -> float:
         """Full jitter: anything from 0 to a bound that doubles, so that clients do not march."""
-        bound = BACKOFF_SECONDS * float(1 << min(failures, _MAX_DOUBLINGS))
+        bound = BACKOFF_SECONDS * float(1 << min(failures - 1, _MAX_DOUBLINGS))
         return self._clocks.random() * min(MAX_BACKOFF_SECONDS, bound)
-
-    def _pause(self, seconds: float, why: str) -> None:
-        if self._limiter.pause(seconds, why):
-            self._observer.saw(Paused(reason=why, seconds=seconds))
 
 
 def _is_unknown(error: OSError) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -9,6 +10,7 @@ MAX_WAIT_SECONDS = 7 * 86_400.0
 
 _WHOLE = re.compile(r"[0-9]{1,12}")
 _REMAINING = re.compile(r"(?:^|[;,\s])(?:r|remaining)=([0-9]{1,12})")
+_LIMIT = re.compile(r"(?:^|[;,\s])limit=([0-9]{1,12})")
 _RESET = re.compile(r"(?:^|[;,\s])(?:t|reset)=([0-9]{1,12})")
 # Some services give the moment rather than the distance: 10⁹ s are 32 years.
 _EPOCH_FROM = 1_000_000_000
@@ -29,27 +31,48 @@ def retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:
     return _bounded((moment - sent).total_seconds())
 
 
-def rate_limit_pause(headers: Mapping[str, str], *, now: datetime) -> float | None:
-    """Seconds until the quota is renewed, if the answer says that it is used up.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """What the service says of its own limit: `remaining` requests until it is renewed.
 
-    Read are `RateLimit-Remaining` and `-Reset`, the same with `X-`, and `RateLimit` with `r` and
-    `t` (the IETF's drafts).
+    `limit` is how many it allows from renewal to renewal, if it says so.
+    """
+
+    remaining: int
+    reset_seconds: float
+    limit: int | None
+
+
+def quota(headers: Mapping[str, str], *, now: datetime) -> Quota | None:
+    """The quota in an answer; None without one.
+
+    Read are `RateLimit-Limit`, `-Remaining` and `-Reset`, the same with `X-`, and `RateLimit` with
+    `r` and `t`, or with words (the IETF's drafts).
     """
     told = headers.get("RateLimit", "")
-    remaining, reset = _REMAINING.search(told), _RESET.search(told)
-    if remaining and reset:
-        return _bounded(float(reset[1])) if int(remaining[1]) == 0 else None
+    if (remaining := _REMAINING.search(told)) and (reset := _RESET.search(told)):
+        limit = _LIMIT.search(told)
+        return _quota(remaining[1], reset[1], limit[1] if limit else "", now)
     for prefix in ("RateLimit", "X-RateLimit"):
-        left = headers.get(f"{prefix}-Remaining", "").strip()
-        until = headers.get(f"{prefix}-Reset", "").strip()
+        left, until, most = (
+            headers.get(f"{prefix}-{name}", "").strip() for name in ("Remaining", "Reset", "Limit")
+        )
         if _WHOLE.fullmatch(left) and _WHOLE.fullmatch(until):
-            if int(left) > 0:
-                return None
-            seconds = float(until)
-            if seconds >= _EPOCH_FROM:
-                seconds -= now.timestamp()
-            return _bounded(seconds)
+            return _quota(left, until, most, now)
     return None
+
+
+def _quota(remaining: str, reset: str, limit: str, now: datetime) -> Quota:
+    seconds = float(reset)
+    if seconds >= _EPOCH_FROM:
+        seconds -= now.timestamp()
+    # Some add the windows of several limits: `100, 100;w=60`.
+    first = _WHOLE.match(limit)
+    return Quota(
+        remaining=int(remaining),
+        reset_seconds=_bounded(seconds),
+        limit=int(first[0]) if first else None,
+    )
 
 
 def _bounded(seconds: float) -> float:
