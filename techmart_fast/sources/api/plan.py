@@ -50,7 +50,7 @@ class Plan(Protocol):
         """
 
     def is_wanted(self, page: int) -> bool:
-        """Whether a page may hold records, by what is known now."""
+        """Whether a page may belong to the list, by what is known now: also its empty end."""
 
     def is_guess(self, page: int) -> bool:
         """Whether nobody told that there is this page."""
@@ -126,12 +126,12 @@ class Numbered:
         return Request(page=page, address=self._address(page, self._size))
 
     def is_wanted(self, page: int) -> bool:
-        """Whether a page may hold records."""
+        """Whether a page may belong to the list."""
         if page == 1:
             return True
         if self._announced is not None:
             return page <= self._announced
-        return self._first_empty is None or page < self._first_empty
+        return self._first_empty is None or page <= self._first_empty
 
     def is_guess(self, page: int) -> bool:
         """Whether nobody told that there is this page."""
