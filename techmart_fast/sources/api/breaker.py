@@ -65,6 +65,9 @@ class Breaker:
         yield
 
     async def _pause(self) -> None:
+        # Those who waited for the last probe need not try by themselves.
+        if self._failed_probes >= PROBES:
+            raise self._down()
         seconds = _FIRST_PAUSE_SECONDS * 2**self._failed_probes
         self._observer.saw(Paused(reason=self._reason, seconds=seconds))
         self._deadline.waited_seconds += seconds
@@ -75,8 +78,11 @@ class Breaker:
             return
         self._failed_probes += 1
         if self._failed_probes >= PROBES:
-            raise SourceUnavailableError(
-                f"{self._where} seems to be down: {self._in_a_row} requests in a row failed, the "
-                f"last one as {self._reason}.",
-                hint="The next run goes on with the pages that are missing.",
-            )
+            raise self._down()
+
+    def _down(self) -> SourceUnavailableError:
+        return SourceUnavailableError(
+            f"{self._where} seems to be down: {self._in_a_row} requests in a row failed, the last "
+            f"one: {self._reason}.",
+            hint="The next run goes on with the pages that are missing.",
+        )

@@ -33,8 +33,9 @@ from techmart_fast.sources.api.private_files import (
 )
 
 _VERSION = 1
-_SYNC_BYTES = 8 << 20
-_COPY_BYTES = 1 << 20
+_MIB = 1 << 20
+_SYNC_BYTES = 8 * _MIB
+_COPY_BYTES = _MIB
 _SHORT = 16
 
 
@@ -138,6 +139,11 @@ class FetchFolder:
         """Where the next page's lines go: the bytes that are stored."""
         return self._size
 
+    @property
+    def is_sync_due(self) -> bool:
+        """Whether the next page may wait for the disk."""
+        return self._unsynced >= _SYNC_BYTES - _MIB
+
     def add(self, entry: Entry, lines: bytes) -> None:
         """Store a page.
 
@@ -152,13 +158,9 @@ class FetchFolder:
             self._remember(entry)
             self._unsynced += len(lines)
             if self._unsynced >= _SYNC_BYTES:
-                self.sync()
-
-    def sync(self) -> None:
-        """Make what is stored durable."""
-        os.fsync(self._spool.fileno())
-        os.fsync(self._journal.fileno())
-        self._unsynced = 0
+                os.fsync(self._spool.fileno())
+                os.fsync(self._journal.fileno())
+                self._unsynced = 0
 
     def capture(
         self, folder: Path, *, pages: int, is_stopped: Callable[[], bool]

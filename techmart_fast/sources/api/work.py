@@ -28,6 +28,7 @@ from techmart_fast.sources.api.transport import Answer
 from techmart_fast.together import task_group
 
 _NOT_MODIFIED, _NOT_FOUND = 304, 404
+_QUICK_BYTES = 32 << 10
 _Result = TypeVar("_Result")
 
 
@@ -35,9 +36,13 @@ class Disk(Protocol):
     """Runs what blocks in the one thread that may touch the folder, to its end."""
 
     async def __call__(
-        self, work: Callable[[], _Result], *, on_cancel: Callable[[], object] | None = None
+        self,
+        work: Callable[[], _Result],
+        *,
+        quick: bool = False,
+        on_cancel: Callable[[], object] | None = None,
     ) -> _Result:
-        """The result of the work."""
+        """The result of the work. What is `quick` may run in the caller's thread."""
 
 
 class Work:
@@ -167,7 +172,8 @@ class Work:
                 return True
             if answer.status == _NOT_MODIFIED:
                 return False
-            entry = await self._disk(lambda: self._store(page, answer))
+            quick = len(answer.body) <= _QUICK_BYTES and not self._stored.is_sync_due
+            entry = await self._disk(lambda: self._store(page, answer), quick=quick)
         except SourceError:
             # What goes wrong behind the last page is nobody's trouble.
             if is_wanted():

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
@@ -149,6 +150,11 @@ class Asked:
 
     target: str
     headers: Mapping[str, str]
+
+    def number(self, word: str, otherwise: int = 0) -> int:
+        """A number of the query."""
+        found = parse_qs(urlsplit(self.target).query).get(word)
+        return int(found[0]) if found else otherwise
 
 
 Reply = bytes | Callable[[Asked], bytes | Awaitable[bytes]]

@@ -5,7 +5,6 @@ import json
 import tempfile
 from decimal import Decimal
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from api_support import (
@@ -91,7 +90,7 @@ async def test_a_page_that_is_not_there_ends_the_list(
     sizes: tuple[int, ...], complete: bool, tmp_path: Path
 ) -> None:
     def answer(asked: Asked) -> bytes:
-        page = int(parse_qs(urlsplit(asked.target).query)["page"][0])
+        page = asked.number("page")
         if page > len(sizes):
             return reply("{}", status=404)
         return reply(json.dumps([{"id": f"{page}-{n}"} for n in range(sizes[page - 1])]))
@@ -112,10 +111,7 @@ def test_any_order_of_arrival_gives_the_same_capture(order: list[int], style: st
         come: list[int] = []
 
         async def answer(asked: Asked) -> bytes:
-            words = parse_qs(urlsplit(asked.target).query)
-            page = (
-                int(words["page"][0]) if style == "page" else int(words.get("offset", "0")[0]) + 1
-            )
+            page = asked.number("page") if style == "page" else asked.number("offset") + 1
             if page > 1:
                 # Each page waits for the one that the order has before it.
                 place = order.index(page)
@@ -189,7 +185,7 @@ async def test_records_that_come_meanwhile_are_fetched_and_told(tmp_path: Path) 
     totals = iter([4, 6, 6])
 
     def answer(asked: Asked) -> bytes:
-        page = int(parse_qs(urlsplit(asked.target).query)["page"][0])
+        page = asked.number("page")
         rows = [{"id": 2 * page}, {"id": 2 * page + 1}]
         return reply(json.dumps({"data": rows, "total": next(totals)}))
 
