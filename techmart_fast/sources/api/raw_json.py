@@ -22,10 +22,12 @@ class NumberText(str):
 
 
 class NotJsonError(ValueError):
-    """A text is not JSON: `place` counts characters from 0."""
+    """A text is not JSON: `place` counts characters from 0, where it is known."""
 
-    def __init__(self, reason: str, place: int) -> None:
-        super().__init__(f"{reason} at character {place:,}")
+    def __init__(self, reason: str, place: int | None) -> None:
+        # The scanner's own words end in "at" now and then.
+        where = f" at character {place:,}" if place is not None else ""
+        super().__init__(f"{reason.removesuffix(' at')}{where}")
 
 
 class NoListError(ValueError):
@@ -68,9 +70,9 @@ def read_list(text: str, path: Sequence[str], begin: Callable[[], Note]) -> List
         around, end = reader.descend(reader.skip(0), path)
         reader.end(end)
     except RecursionError:
-        raise NotJsonError("nested too deep", 0) from None
+        raise NotJsonError("nested too deep", None) from None
     except json.JSONDecodeError as error:
-        raise NotJsonError(error.msg.lower(), error.pos) from None
+        raise NotJsonError(error.msg[:1].lower() + error.msg[1:], error.pos) from None
     if reader.found is None:
         raise NoListError(around)
     return Listed(texts=reader.found, around=around)
@@ -88,8 +90,7 @@ def member(value: object, path: str) -> object:
 
 
 def _refuse(name: str) -> NoReturn:
-    # Not a place in the text, but the scanner tells none either.
-    raise json.JSONDecodeError(f"{name} is not a JSON number", "", 0)
+    raise NotJsonError(f"{name} is not a JSON number", None)
 
 
 _DECODER = json.JSONDecoder(

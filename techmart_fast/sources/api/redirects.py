@@ -22,7 +22,7 @@ def follow(current: URL, told: str, *, what: str) -> URL:
         host, port = target.host, target.port
     except ValueError:
         host = port = None
-    if not host or port is None or len(told) > _MOST_CHARACTERS:
+    if not told or not host or port is None or len(told) > _MOST_CHARACTERS:
         raise SourceAnswerError(f"{what} to what is no address.", hint=_HINT)
     if target.scheme not in {"http", "https"}:
         raise SourceAnswerError(f"{what} to an address that is not HTTP.", hint=_HINT)

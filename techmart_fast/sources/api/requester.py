@@ -1,5 +1,6 @@
 """Gets one page, however many attempts it takes: what is retried, how often, after which wait."""
 
+import os
 import socket
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -177,8 +178,10 @@ class Requester:
                     hint="Check the address in the contract, and this machine's name server.",
                 )
             case aiohttp.ClientConnectorError():
-                words = error.os_error.strerror or type(error.os_error).__name__
-                outcome = Failure(reason=f"no connection ({words.lower()})")
+                number = error.os_error.errno
+                # The exception's own words may quote addresses.
+                words = f" ({os.strerror(number).lower()})" if number and number > 0 else ""
+                outcome = Failure(reason=f"no connection{words}")
             case aiohttp.InvalidURL():
                 outcome = SourceAnswerError(
                     f"{where} is, or leads to, what is no address.",

@@ -200,6 +200,7 @@ class Work:
     def _store(self, page: int, answer: Answer) -> Entry:
         absent = answer.status == _NOT_FOUND
         content = _NOTHING if absent else read_page(answer.body, self._endpoint, page=page)
+        self._check_size(len(content.lines))
         entry = Entry(
             page=page,
             offset=self._stored.next_offset,
@@ -217,6 +218,16 @@ class Work:
         )
         self._stored.add(entry, content.lines)
         return entry
+
+    def _check_size(self, more_bytes: int) -> None:
+        most = self._endpoint.limits.max_total_bytes
+        if self._stored.next_offset + more_bytes > most:
+            self._stored.remove()
+            raise SourceAnswerError(
+                f"The records of {self._endpoint.where} have more than {most:,} bytes "
+                "(limits.max_total_bytes).",
+                hint="Raise the limit if that is right and the disk has room.",
+            )
 
     def _following(self, page: int, answer: Answer, content: PageContent) -> str | None:
         told = content.following
