@@ -77,6 +77,7 @@ def compare(known: Shape, came: Shape, *, page: int, required: Collection[str]) 
     for name in sorted(expected - came.fields.keys()):
         before = known.fields.get(name)
         successor = _successor(name, before, new) if before else None
+        new.pop(successor or "", None)
         yield Change(
             kind=ChangeKind.RENAMED_FIELD if successor else ChangeKind.MISSING_FIELD,
             name=name,

@@ -98,6 +98,8 @@ class Review:
                     envelope = self._known.envelope
                 elif change.breaking and change.name in self._known.fields:
                     fields[change.name] = self._known.fields[change.name]
+                    if change.kind is ChangeKind.RENAMED_FIELD:
+                        fields.pop(change.after, None)
         return Shape(records=joined.records, fields=fields, envelope=envelope)
 
     def _judge(self, entry: Entry) -> None:

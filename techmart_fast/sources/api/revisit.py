@@ -47,16 +47,15 @@ def conditions(address: URL, since: Checkpoint | None) -> Mapping[str, str]:
 
 
 def next_validators(
-    endpoint: Endpoint, *, address: URL, first: Entry, pages: int
+    endpoint: Endpoint, *, address: URL, first: Entry, records: int
 ) -> Validators | None:
     """Validators of the first page, if it is the only one or vouches for the others.
 
     A page that is full and says nothing of a next one in its body could be followed by another one
     without any change of its own.
     """
-    alone = pages == 1 or (pages == 2 and first.records == 0)
     told = isinstance(endpoint.pagination, NoPages | Cursors | NextAddresses)
-    vouches = alone and (
+    vouches = records == first.records and (
         told or first.total_records is not None or first.records < endpoint.page_size
     )
     if endpoint.etag_covers != "list" and not vouches:

@@ -135,7 +135,7 @@ class Work:
                 self._since, totals.newest, started=self._stored.state.started
             ),
             validators=next_validators(
-                self._endpoint, address=self._first_address, first=first, pages=totals.pages
+                self._endpoint, address=self._first_address, first=first, records=totals.records
             )
             if first is not None
             else None,

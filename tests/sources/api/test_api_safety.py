@@ -399,7 +399,9 @@ async def test_proxies_of_the_environment_are_not_used(
     assert len(server.asked) == 1
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(tmp_path: Path) -> None:
+@pytest.fixture
+def unknown_certificate(tmp_path: Path) -> ssl.SSLContext:
+    """A server's context with a certificate that it signed itself."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("openssl is not installed")
@@ -414,9 +416,15 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(tmp_path
     )
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
+    return context
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(
+    unknown_certificate: ssl.SSLContext, tmp_path: Path
+) -> None:
     handled: list[object] = []
     listening = await asyncio.start_server(
-        lambda *streams: handled.append(streams), "127.0.0.1", 0, ssl=context
+        lambda *streams: handled.append(streams), "127.0.0.1", 0, ssl=unknown_certificate
     )
     port = listening.sockets[0].getsockname()[1]
     try:
