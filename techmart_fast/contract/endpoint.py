@@ -233,7 +233,7 @@ class Limits(_Part):
     max_total_bytes: Annotated[int, Field(ge=1, le=1 << 44)] = 4096 * _MIB
     max_redirects: Annotated[int, Field(ge=0, le=20)] = 5
     allow_private: bool | None = None
-    resume_seconds: Annotated[float, Field(ge=0, le=7 * 86_400)] = 21_600
+    resume_seconds: Annotated[float, Field(ge=0, le=7 * 86_400)] = 3600
 
 
 class Incremental(_Part):

@@ -10,6 +10,8 @@ from typing import BinaryIO, cast
 
 from techmart_fast.errors import SourceError, SpoolError
 
+_LOCK = "lock"
+
 
 @contextlib.contextmanager
 def told(place: Path) -> Iterator[None]:
@@ -32,29 +34,45 @@ def locked(place: Path) -> io.FileIO:
     """
     while True:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = place / "lock"
         try:
-            lock = io.FileIO(path, "wb", opener=_opener)
+            lock = io.FileIO(place / _LOCK, "wb", opener=_opener)
         except FileNotFoundError:
             continue  # its owner removed the folder just now
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The folder may have been removed, and made anew, before the lock was there.
-            if os.fstat(lock.fileno()).st_ino == path.stat().st_ino:
-                return lock
-        except BlockingIOError:
+        if not _take(lock):
             lock.close()
             raise SourceError(
                 "Another process fetches from the same endpoint now.",
                 hint="Wait for it, or stop it.",
                 transient=True,
-            ) from None
-        except FileNotFoundError:
-            pass
-        except BaseException:
-            lock.close()
-            raise
+            )
+        # The folder may have been removed, and made anew, before the lock was taken.
+        with contextlib.suppress(FileNotFoundError):
+            if os.fstat(lock.fileno()).st_ino == (place / _LOCK).stat().st_ino:
+                return lock
         lock.close()
+
+
+def try_lock(place: Path) -> io.FileIO | None:
+    """The lock of a folder that is there; None if another process has it, or it has gone."""
+    try:
+        lock = io.FileIO(place / _LOCK, "rb+")
+    except OSError:
+        return None
+    if _take(lock):
+        return lock
+    lock.close()
+    return None
+
+
+def _take(lock: io.FileIO) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except BaseException:
+        lock.close()
+        raise
+    return True
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -80,6 +98,19 @@ def sync_folder(folder: Path) -> None:
 def private(path: Path, mode: str) -> BinaryIO:
     """Open a file that nobody else may read (0600), in a binary mode."""
     return cast("BinaryIO", open(path, mode, opener=_opener))
+
+
+def append(path: Path) -> io.FileIO:
+    """Open a private file for appending and reading, without a buffer that could fail to close."""
+    return io.FileIO(path, "a+b", opener=_opener)
+
+
+def write_all(file: io.FileIO, data: bytes) -> None:
+    """Write all bytes: a full disk may take some of them before it says so."""
+    with memoryview(data) as view:
+        done = 0
+        while done < len(view):
+            done += file.write(view[done:]) or 0
 
 
 def _opener(path: str, flags: int) -> int:

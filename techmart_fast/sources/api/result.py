@@ -18,7 +18,7 @@ class Fetched:
         fetch_id: the same when an interrupted fetch was resumed.
         records, pages: what was captured; `resumed_pages` of them by an earlier attempt.
         requests: sent by this attempt, with `retries` and redirects.
-        waited_seconds: for retries and pauses that the service caused.
+        waited_seconds: for retries and pauses that the service caused, summed over requests.
         unchanged: one answer 304 told that nothing has changed.
         complete: every record that the service has is in the capture, as far as it tells.
         first_total, last_total: records that the first and the last page announced.

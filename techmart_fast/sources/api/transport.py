@@ -30,6 +30,7 @@ from techmart_fast.version import VERSION
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _DRAINED_BYTES = 64 << 10
 _SHOWN_CHARACTERS = 60
+_LOOK_BEHIND_BYTES = 64
 _NEXT = re.compile(r"(?:^|\s)next(?:\s|$)", re.IGNORECASE)
 
 
@@ -218,7 +219,7 @@ class Transport:
                 raise TooLargeError
             async for piece in response.content.iter_any():
                 body.feed(piece)
-            return body.close()
+            whole = body.close()
         except TooLargeError:
             raise SourceAnswerError(
                 f"{place} has more than {most:,} bytes (limits.max_answer_bytes, counted "
@@ -229,6 +230,10 @@ class Transport:
             raise SourceAnswerError(f"{place} {error}.", hint=_ASK) from None
         except CutError:
             raise aiohttp.ClientPayloadError("the compressed data ends too early") from None
+        if response.content_length is None and not _is_chunked(response) and not _ends(whole):
+            # Only the end of the connection ended it: that may have been the network's doing.
+            raise aiohttp.ClientPayloadError("the answer ends too early")
+        return whole
 
 
 async def _headers_sent(_session: object, context: SimpleNamespace, _parameters: object) -> None:
@@ -242,6 +247,14 @@ async def _drain(response: ClientResponse) -> None:
         came += len(piece)
         if came > _DRAINED_BYTES:
             return
+
+
+def _is_chunked(response: ClientResponse) -> bool:
+    return "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+
+
+def _ends(body: bytearray) -> bool:
+    return body[-_LOOK_BEHIND_BYTES:].rstrip().endswith((b"}", b"]"))
 
 
 def _next_link(response: ClientResponse) -> str | None:
