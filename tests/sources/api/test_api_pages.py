@@ -102,7 +102,7 @@ async def test_a_page_that_is_not_there_ends_the_list(
 
 
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(order=st.permutations(range(2, 9)), style=st.sampled_from(["page", "offset"]))
 def test_any_order_of_arrival_gives_the_same_capture(order: list[int], style: str) -> None:

@@ -78,7 +78,7 @@ def limiter_of(rate: float, clock: QuickClock) -> RateLimiter:
     return RateLimiter(rate, clocks=clock.clocks, deadline=deadline, observer=Unobserved())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     rate=st.integers(1, 60),
     delays=st.lists(st.floats(0, SAFETY_SECONDS / 2), min_size=80, max_size=80),
@@ -308,10 +308,11 @@ async def test_cut_answers_are_asked_for_again(tmp_path: Path) -> None:
         b'Transfer-Encoding: chunked\r\n\r\n5\r\n[{"id\r\n'
     )
     closing = cut.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-    async with raw_server(closing, chunked, b"Connection: close\r\n\r\n", ONE) as server:
+    no_length = closing.replace(b"Content-Length", b"X-Length")
+    async with raw_server(closing, chunked, no_length, b"Connection: close", ONE) as server:
         asked = endpoint(server.address, records="", pagination=NoPages())
         got = await fetch(asked, folder=tmp_path, clocks=QuickClock().clocks)
-    assert (got.records, got.retries, len(server.asked)) == (1, 3, 4)
+    assert (got.records, got.retries, len(server.asked)) == (1, 4, 5)
 
 
 async def test_no_request_is_repeated_beside_the_rate_limit(tmp_path: Path) -> None:

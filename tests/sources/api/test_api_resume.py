@@ -79,7 +79,7 @@ async def test_cancelling_at_any_moment_leaves_nothing_behind(tmp_path: Path) ->
         asked = endpoint(server.address, page_size=10)
         await fetch(asked, folder=tmp_path)
         tasks, files = len(asyncio.all_tasks()), len(open_files())
-        for moment in range(60):
+        for moment in range(40):
             task = asyncio.create_task(fetch(asked, folder=tmp_path / "cancelled"))
             for _ in range(moment):
                 await asyncio.sleep(0.0005 if moment % 2 else 0)
@@ -235,3 +235,24 @@ async def test_the_folder_is_nobody_elses(tmp_path: Path) -> None:
     folder = fetch_folder(tmp_path)
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+
+
+async def test_a_fetch_without_any_page_leaves_nothing(tmp_path: Path) -> None:
+    async with raw_server(reply("{}", status=404)) as server:
+        with pytest.raises(SourceAnswerError):
+            await fetch(endpoint(server.address), folder=tmp_path)
+    assert left_in(tmp_path) == []
+
+
+async def test_pages_that_nobody_will_resume_are_removed_in_the_end(tmp_path: Path) -> None:
+    clock = QuickClock()
+    async with CatalogServer(OPTIONS) as server:
+        for size in (10, 11):
+            asked = endpoint(server.address, page_size=size, limits={"resume_seconds": 100})
+            await cancelled_at(2, asked, tmp_path, clocks=clock.clocks)
+        assert len(list(tmp_path.glob(".fetch-*"))) == 2
+        clock.seconds += 101
+        other = endpoint(server.address, "/offset/products", **STYLES["offset"])
+        got = await fetch(other, folder=tmp_path, clocks=clock.clocks)
+    assert got.path is not None
+    assert left_in(tmp_path) == [got.path.name]
