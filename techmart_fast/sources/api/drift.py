@@ -107,8 +107,13 @@ def compare(known: Shape, came: Shape, *, page: int, required: Collection[str]) 
             )
 
 
-def compare_envelopes(known: Shape, came: Shape, *, page: int) -> Iterator[Change]:
-    """The differences of a first page's envelope; new members break nothing."""
+def compare_envelopes(
+    known: Shape, came: Shape, *, page: int, used: Collection[str]
+) -> Iterator[Change]:
+    """The differences of a first page's envelope.
+
+    Only members that are `used` break something: others (messages, links) may come and go.
+    """
     if not known.envelope:
         return
     for name in sorted(known.envelope.keys() | came.envelope.keys()):
@@ -121,7 +126,7 @@ def compare_envelopes(known: Shape, came: Shape, *, page: int) -> Iterator[Chang
             before=str(before) if before else "",
             after=str(after) if after else "",
             page=page,
-            breaking=before is not None,
+            breaking=before is not None and name in used,
         )
 
 

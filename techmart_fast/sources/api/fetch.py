@@ -124,6 +124,7 @@ async def fetch(
             complete=changed and work.is_complete,
             first_total=totals.first_total,
             last_total=totals.last_total,
+            shifted=totals.shifted,
             changes=work.review.changes,
             checkpoint=work.next_checkpoint() if changed or since is None else since,
         )

@@ -15,7 +15,7 @@ SAFETY_SECONDS = 0.06
 It costs 6 % of the rate at any rate above 1 a second: a window of 1.06 s gets what 1 s may have.
 """
 
-_CATCH_UP_SECONDS = 0.02
+_CATCH_UP_SECONDS = 0.03
 
 
 class Grant:

@@ -5,7 +5,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from techmart_fast.contract.endpoint import Cursors, Endpoint, NextAddresses, NumberedPages
+from techmart_fast.contract.endpoint import (
+    Cursors,
+    Endpoint,
+    Links,
+    NextAddresses,
+    NoPages,
+    NumberedPages,
+)
 from techmart_fast.errors import SourceAnswerError, SourceDriftError
 from techmart_fast.sources.api.raw_json import (
     NoListError,
@@ -60,19 +67,24 @@ def read_page(body: bytes | bytearray, endpoint: Endpoint, *, page: int) -> Page
         raise _unreadable(f"not JSON: {error}", endpoint, page) from None
     except NoListError as error:
         raise _no_list(error.answer, endpoint, page) from None
-    pages = endpoint.pagination
     around = listed.around
+    total_records, total_pages = total_paths(endpoint)
     return PageContent(
         lines="".join(f"{text}\n" for text in listed.texts).encode(),
         records=len(listed.texts),
-        total_records=_count(member(around, getattr(pages, "total_records", ""))),
-        total_pages=_count(
-            member(around, pages.total_pages if isinstance(pages, NumberedPages) else "")
-        ),
+        total_records=_count(member(around, total_records)),
+        total_pages=_count(member(around, total_pages)),
         following=_following(endpoint, around, notes.last),
         newest=notes.newest,
-        shape=notes.shapes.shape(envelope_of(around, path)),
+        shape=notes.shapes.shape(envelope_of(around, path, [total_records, total_pages])),
     )
+
+
+def total_paths(endpoint: Endpoint) -> tuple[str, str]:
+    """Where an answer announces how many records and how many pages there are, or empty."""
+    pages = endpoint.pagination
+    records = "" if isinstance(pages, NoPages | Links) else pages.total_records
+    return records, pages.total_pages if isinstance(pages, NumberedPages) else ""
 
 
 class _Notes:

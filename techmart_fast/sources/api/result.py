@@ -22,6 +22,7 @@ class Fetched:
         unchanged: one answer 304 told that nothing has changed.
         complete: every record that the service has is in the capture, as far as it tells.
         first_total, last_total: records that the first and the last page announced.
+        shifted: records came or went while the pages were fetched.
         changes: how the shape differs from the one that was known.
         checkpoint: store it with the rows.
     """
@@ -40,10 +41,6 @@ class Fetched:
     complete: bool
     first_total: int | None
     last_total: int | None
+    shifted: bool
     changes: tuple[Change, ...]
     checkpoint: Checkpoint
-
-    @property
-    def shifted(self) -> bool:
-        """Whether records came or went while the pages were fetched."""
-        return self.first_total != self.last_total

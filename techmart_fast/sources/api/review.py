@@ -1,6 +1,6 @@
 """Judges the pages in their order, whatever the order in which they came."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -19,6 +19,8 @@ class Totals:
     """What the pages hold together.
 
     `first_total` and `last_total` are what the first and the last page announced, if they did.
+    `shifted`: they did not all announce the same, so records came or went meanwhile; some may be
+    missing, or there twice.
     """
 
     pages: int = 0
@@ -26,11 +28,7 @@ class Totals:
     first_total: int | None = None
     last_total: int | None = None
     newest: datetime | None = None
-
-    @property
-    def shifted(self) -> bool:
-        """Whether records came or went meanwhile: some may be missing, or there twice."""
-        return self.first_total != self.last_total
+    shifted: bool = False
 
     @property
     def missing(self) -> int:
@@ -59,6 +57,11 @@ class Review:
         self._required = frozenset(required)
         self._observer = observer
         self._is_wanted = is_wanted
+        pages = endpoint.pagination
+        # Not what leads to the next page: it may be absent where there is none.
+        self._used = {getattr(pages, name, "") for name in ("total_pages", "total_records")} | set(
+            _prefixes(endpoint.records)
+        )
         self._early: dict[int, Entry] = {}
         self._pages_by_digest: dict[str, int] = {}
         self._changes: dict[tuple[ChangeKind, str], Change] = {}
@@ -112,6 +115,8 @@ class Review:
             first_total=total if self.first is None else totals.first_total,
             last_total=total if total is not None else totals.last_total,
             newest=_newest(totals.newest, entry.newest),
+            shifted=totals.shifted
+            or (self.first is not None and total is not None and total != totals.first_total),
         )
         if self.first is None:
             self.first = entry
@@ -170,7 +175,7 @@ class Review:
         """The changes that were not seen before, or not as breaking."""
         found = list(compare(self._known, entry.shape, page=entry.page, required=self._required))
         if entry.page == 1:
-            found.extend(compare_envelopes(self._known, entry.shape, page=1))
+            found.extend(compare_envelopes(self._known, entry.shape, page=1, used=self._used))
         noted = []
         for change in found:
             before = self._changes.get((change.kind, change.name))
@@ -179,6 +184,13 @@ class Review:
                 self._observer.saw(Drifted(change=change))
                 noted.append(change)
         return noted
+
+
+def _prefixes(path: str) -> Iterator[str]:
+    """`a`, `a.b` and `a.b.c` of `a.b.c`."""
+    names = path.split(".")
+    for count in range(1, len(names) + 1):
+        yield ".".join(names[:count])
 
 
 def _newest(one: datetime | None, other: datetime | None) -> datetime | None:

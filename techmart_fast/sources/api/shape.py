@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from techmart_fast.sources.api.raw_json import NumberText
+from techmart_fast.sources.api.raw_json import NumberText, member
 
 Kind = Literal["null", "boolean", "number", "string", "array", "object"]
 
@@ -111,10 +111,10 @@ class ShapeNotes:
         self._signatures.clear()
 
 
-def envelope_of(answer: object, path: Iterable[str]) -> dict[str, Trait]:
+def envelope_of(answer: object, path: Iterable[str], used: Iterable[str] = ()) -> dict[str, Trait]:
     """The members of an answer, and of the objects on the way to its list, by dotted path.
 
-    Deeper members may come and go: facets, links, messages.
+    Deeper members may come and go (facets, links, messages): of them, only the `used` ones count.
     """
     found: dict[str, Trait] = {}
     above = ""
@@ -122,10 +122,14 @@ def envelope_of(answer: object, path: Iterable[str]) -> dict[str, Trait]:
     for name in path:
         if not isinstance(level, Mapping):
             break
-        for member, value in level.items():
-            found[f"{above}{member}"] = Trait(kinds=(kind_of(value),))
+        for word, value in level.items():
+            found[f"{above}{word}"] = Trait(kinds=(kind_of(value),))
         above += f"{name}."
         level = level.get(name)
+    for name in used:
+        value = member(answer, name)
+        if value is not None:
+            found[name] = Trait(kinds=(kind_of(value),))
     return found
 
 

@@ -148,6 +148,7 @@ class Transport:
                 if response.status not in _REDIRECTS:
                     return await self._read(response, address, place, at_home=at_home)
                 location = response.headers.get("Location", "")
+                await _drain(response)
             address = follow(address, location, what=f"{place} leads")
             if address in seen:
                 raise SourceAnswerError(f"{place} redirects in a circle.", hint=_ASK)
