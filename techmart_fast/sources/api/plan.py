@@ -9,6 +9,7 @@ from yarl import URL
 from techmart_fast.contract.endpoint import (
     Cursors,
     Endpoint,
+    NoPages,
     NumberedPages,
     Offsets,
 )
@@ -60,7 +61,7 @@ def plan_for(endpoint: Endpoint, *, query: dict[str, str]) -> Plan:
     """The plan of an endpoint; `query` comes on top of its own."""
     base = URL(endpoint.address).update_query({**endpoint.query, **query})
     pages = endpoint.pagination
-    size_word = getattr(pages, "size_parameter", "")
+    size_word = "" if isinstance(pages, NoPages) else pages.size_parameter
     if size_word:
         base = base.update_query({size_word: str(endpoint.page_size)})
     if isinstance(pages, NumberedPages):

@@ -9,6 +9,7 @@ from techmart_fast.errors import SourceAnswerError, SourceDriftError
 from techmart_fast.sources.api.drift import Change, ChangeKind, compare, compare_envelopes
 from techmart_fast.sources.api.entry import Entry
 from techmart_fast.sources.api.events import Drifted, Observer
+from techmart_fast.sources.api.page import total_paths
 from techmart_fast.sources.api.shape import Shape
 
 _SHOWN_CHANGES = 5
@@ -57,11 +58,8 @@ class Review:
         self._required = frozenset(required)
         self._observer = observer
         self._is_wanted = is_wanted
-        pages = endpoint.pagination
         # Not what leads to the next page: it may be absent where there is none.
-        self._used = {getattr(pages, name, "") for name in ("total_pages", "total_records")} | set(
-            _prefixes(endpoint.records)
-        )
+        self._used = {*total_paths(endpoint), *_prefixes(endpoint.records)}
         self._early: dict[int, Entry] = {}
         self._pages_by_digest: dict[str, int] = {}
         self._changes: dict[tuple[ChangeKind, str], Change] = {}
