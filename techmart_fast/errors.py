@@ -72,6 +72,34 @@ class SourceChangedError(SourceError):
     """A source was truncated or replaced while it was read."""
 
 
+class SourceAccessError(SourceError):
+    """A service refused the credentials, or an address that must not be asked was named."""
+
+    exit_code = ExitCode.USAGE
+
+
+class SourceUnavailableError(SourceError):
+    """A service is down, too slow or too busy: the next run carries on where this one stopped."""
+
+    transient = True
+
+
+class SourceAnswerError(SourceError):
+    """A service answered what can't be read: another type, no JSON, too much, pages in a circle."""
+
+
+class SourceDriftError(SourceAnswerError):
+    """The records or answers of a service have another shape than before.
+
+    Attributes:
+        changes: each with what was before and what is now, as sentences without values.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", changes: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.changes = changes
+
+
 class DecodeError(TechmartError):
     """A source is not in a format the project reads (one damaged record is not this error)."""
 

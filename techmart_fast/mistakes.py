@@ -27,6 +27,9 @@ _SAYS: Mapping[str, str] = {
     "decimal_max_places": "has more than {decimal_places} decimals",
     "decimal_whole_digits": "has more than {whole_digits} digits before the point",
     "int_from_float": "must be a whole number",
+    "union_tag_invalid": "must have a kind among {expected_tags}",
+    "union_tag_not_found": "needs a kind",
+    "finite_number": "must be a finite number",
 }
 _KINDS: Mapping[str, str] = {
     "decimal": "must be a number",
@@ -56,10 +59,11 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
 
 
 def _told(fault: Fault, model: type[BaseModel]) -> str:
+    key, models = _place(fault["loc"], model)
     words = what_is_wrong(fault)
     if fault["type"] == "extra_forbidden":
-        words += f" of the contract{_meant(fault['loc'], model)}"
-    return f"{_key(fault['loc'])} {words}".lstrip()
+        words += f" of the contract{_meant(fault['loc'], models)}"
+    return f"{key} {words}".lstrip()
 
 
 def what_is_wrong(fault: Fault) -> str:
@@ -71,28 +75,48 @@ def what_is_wrong(fault: Fault) -> str:
     return words.format_map(fault.get("ctx", {}))
 
 
-def _key(place: Sequence[str | int]) -> str:
-    """`rates.0.since` as people count: `rates[1].since`."""
-    key = ""
+def _place(
+    place: Sequence[str | int], model: type[BaseModel]
+) -> tuple[str, Sequence[type[BaseModel]]]:
+    """`rates.0.since` as people count, `rates[1].since`, and the models that its last step is in.
+
+    Where one of several models was meant, a step that is no key tells by its `kind` which one.
+    """
+    key, inside, below = "", [model], [model]
     for step in place:
-        key += f"[{step + 1}]" if isinstance(step, int) else f".{step}"
-    return key.removeprefix(".")
+        if isinstance(step, int):
+            key += f"[{step + 1}]"
+            continue
+        if len(below) > 1 and (meant := [one for one in below if _kind(one) == step]):
+            below = meant
+            continue
+        key += f".{step}"
+        inside = below
+        below = [
+            found
+            for one in inside
+            if step in one.model_fields
+            for found in _models_of(one.model_fields[step].annotation)
+        ]
+    return key.removeprefix("."), inside
 
 
-def _meant(place: Sequence[str | int], model: type[BaseModel]) -> str:
-    known = model
-    for step in place[:-1]:
-        if isinstance(step, str):
-            known = _model_of(known.model_fields[step].annotation)
-    close = difflib.get_close_matches(str(place[-1]), known.model_fields, n=1)
+def _kind(model: type[BaseModel]) -> object:
+    field = model.model_fields.get("kind")
+    return field.default if field else None
+
+
+def _meant(place: Sequence[str | int], models: Sequence[type[BaseModel]]) -> str:
+    known = [name for model in models for name in model.model_fields]
+    close = difflib.get_close_matches(str(place[-1]), known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def _model_of(annotation: Any) -> type[BaseModel]:
-    """The model in `Model`, `tuple[Model, ...]` or `Model | None`."""
+def _models_of(annotation: Any) -> list[type[BaseModel]]:
+    """The models in `Model`, `tuple[Model, ...]`, `Model | None` or `Model | Other`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(_model_of(one) for one in get_args(annotation) if one is not Ellipsis)
+        return [annotation]
+    return [found for one in get_args(annotation) for found in _models_of(one)]
 
 
 def _is_below(place: Sequence[str | int], above: Sequence[str | int]) -> bool:

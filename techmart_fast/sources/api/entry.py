@@ -1,0 +1,36 @@
+"""What is remembered of a page that is stored: a line of the fetch folder's journal."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from techmart_fast.sources.api.shape import Shape
+
+
+class Entry(BaseModel):
+    """One stored page.
+
+    Attributes:
+        page: its number, from 1.
+        offset, size_bytes, sha256: where its lines are in the spool, and what they are.
+        records, total_records, total_pages, newest, shape: see `PageContent`.
+        following: the cursor or the absolute address of the next page.
+        etag, last_modified: validators of the answer.
+        absent: the service said that there is no such page.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    page: int
+    offset: int
+    size_bytes: int
+    sha256: str
+    records: int
+    total_records: int | None
+    total_pages: int | None
+    following: str | None
+    newest: datetime | None
+    shape: Shape
+    etag: str | None
+    last_modified: str | None
+    absent: bool = False

@@ -1,0 +1,69 @@
+"""What makes the next fetch cheaper: the watermark, and the validators of the first page."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from yarl import URL
+
+from techmart_fast.contract.endpoint import Cursors, Endpoint, NextAddresses, NoPages
+from techmart_fast.sources.api.checkpoint import Checkpoint, Validators
+from techmart_fast.sources.api.entry import Entry
+
+
+def since_query(endpoint: Endpoint, since: Checkpoint | None) -> dict[str, str]:
+    """The parameter that asks for changes only: the watermark less the overlap, in UTC."""
+    if endpoint.incremental is None or since is None or since.watermark is None:
+        return {}
+    overlap = timedelta(seconds=endpoint.incremental.overlap_seconds)
+    moment = (since.watermark - overlap).isoformat().replace("+00:00", "Z")
+    return {endpoint.incremental.parameter: moment}
+
+
+def next_watermark(
+    since: Checkpoint | None, newest: datetime | None, *, started: datetime
+) -> datetime | None:
+    """The newest change that was seen, never below the one before, nor after the fetch's start.
+
+    One damaged record from the future would make all later fetches miss what comes until then.
+    """
+    before = since.watermark if since else None
+    seen = min(newest, started) if newest is not None else None
+    if before is None or seen is None:
+        return before or seen
+    return max(before, seen)
+
+
+def conditions(address: URL, since: Checkpoint | None) -> Mapping[str, str]:
+    """Headers that make the first request conditional, if it is the one that validators are of."""
+    validators = since.validators if since else None
+    if validators is None or validators.request != _digest(address):
+        return {}
+    if validators.etag is not None:
+        return {"If-None-Match": validators.etag}
+    if validators.last_modified is not None:
+        return {"If-Modified-Since": validators.last_modified}
+    return {}
+
+
+def next_validators(
+    endpoint: Endpoint, *, address: URL, first: Entry, records: int
+) -> Validators | None:
+    """Validators of the first page, if it is the only one or vouches for the others.
+
+    A page that is full and says nothing of a next one in its body could be followed by another one
+    without any change of its own.
+    """
+    told = isinstance(endpoint.pagination, NoPages | Cursors | NextAddresses)
+    vouches = records == first.records and (
+        told or first.total_records is not None or first.records < endpoint.page_size
+    )
+    if endpoint.etag_covers != "list" and not vouches:
+        return None
+    if first.etag is None and first.last_modified is None:
+        return None
+    return Validators(request=_digest(address), etag=first.etag, last_modified=first.last_modified)
+
+
+def _digest(address: URL) -> str:
+    return hashlib.sha256(str(address).encode()).hexdigest()
