@@ -541,6 +541,19 @@ COMMENT ON TABLE techmart_loader.identity IS
     'Whose rows a warehouse holds: its tables are labelled with the id of the database.';
 INSERT INTO techmart_loader.identity DEFAULT VALUES ON CONFLICT DO NOTHING;
 
-INSERT INTO techmart_loader.schema_migrations (version) VALUES (1), (2), (3), (4) ON CONFLICT DO NOTHING;
+CREATE TABLE IF NOT EXISTS techmart_loader.api_checkpoints (
+    feed             text        NOT NULL,
+    selection        text        NOT NULL,
+    checkpoint       jsonb       NOT NULL,
+    sha256           text,
+    contract_version text        NOT NULL,
+    run_id           uuid        NOT NULL REFERENCES techmart_loader.runs,
+    stored_at        timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (feed, selection)
+);
+COMMENT ON TABLE techmart_loader.api_checkpoints IS
+    'How far each API was read: watermark, validators, known shape, digest of the last records.';
+
+INSERT INTO techmart_loader.schema_migrations (version) VALUES (1), (2), (3), (4), (5) ON CONFLICT DO NOTHING;
 
 COMMIT;

@@ -10,7 +10,7 @@ from typing import TypedDict
 from techmart_fast.api import DataSources, run
 from techmart_fast.contract import Contract
 from techmart_fast.errors import TechmartError
-from techmart_fast.pipeline.progress import FeedProgress
+from techmart_fast.pipeline.progress import FeedProgress, FetchProgress
 from techmart_fast.results import RunResult, RunStatus
 from techmart_fast.settings import Settings
 
@@ -126,6 +126,9 @@ class _Following:
     def phase(self, name: str) -> None:
         """Remember the phase."""
         self.phase_name = name
+
+    def fetching(self, progress: FetchProgress) -> None:
+        """Pages are no records yet."""
 
     def progress(self, progress: FeedProgress) -> None:
         """Remember the counts."""

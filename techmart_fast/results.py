@@ -1,7 +1,7 @@
 """What a run reports: typed values, and the one JSON object that scripts rely on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -88,6 +88,34 @@ class WarehouseCost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FetchReport:
+    """How a feed came from an API.
+
+    Attributes:
+        where: host and path of the API.
+        records, pages: fetched in this run; `requests` counts retries and redirects.
+        waited_seconds: for retries and for pauses that the service asked for.
+        resumed: an interrupted fetch, or its loading, was gone on with.
+        unchanged: the service, or what came, says that nothing has changed since the last fetch.
+        complete: everything that the service has came.
+        shifted: records came or went while their pages were fetched.
+        changes: how the shape of the records differs from before, as sentences.
+    """
+
+    where: str
+    records: int = 0
+    pages: int = 0
+    requests: int = 0
+    retries: int = 0
+    waited_seconds: float = 0.0
+    resumed: bool = False
+    unchanged: bool = False
+    complete: bool = False
+    shifted: bool = False
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
     """The outcome of one run.
 
@@ -108,6 +136,7 @@ class RunResult:
     released: int = 0
     deactivated: int = 0
     published: Mapping[str, int] = field(default_factory=dict)
+    fetched: Mapping[Feed, FetchReport] = field(default_factory=dict)
     cost: WarehouseCost | None = None
     unknown_fields: Mapping[Feed, Mapping[str, int]] = field(default_factory=dict)
     destinations: tuple[Destination, ...] = ()
@@ -163,6 +192,7 @@ class RunResult:
                 for name, quality in self.quality.items()
             },
             "published": dict(self.published),
+            "fetched": {feed.value: asdict(report) for feed, report in self.fetched.items()},
             "warehouse_cost": _cost(self.cost),
             "stages": [
                 {

@@ -143,6 +143,9 @@ async def test_a_run_never_holds_more_in_its_channels_than_the_settings_allow(
         def phase(self, name: str) -> None:
             self.write(name)
 
+        def fetching(self, progress: object) -> None:
+            raise AssertionError(progress)
+
         def progress(self, progress: object) -> None:
             seen.append(progress.waiting_bytes)  # type: ignore[attr-defined]  # a FeedProgress
 

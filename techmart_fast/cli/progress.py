@@ -22,7 +22,7 @@ from rich.text import Text
 from techmart_fast.cli.console import size
 from techmart_fast.cli.invocation import use_color
 from techmart_fast.monitoring.logs import get_logger
-from techmart_fast.pipeline.progress import FeedProgress, RunObserver, SilentObserver
+from techmart_fast.pipeline.progress import FeedProgress, FetchProgress, RunObserver, SilentObserver
 from techmart_fast.records import Feed
 
 _EVERY_SECONDS = 5.0
@@ -53,6 +53,20 @@ class LogObserver:
     def phase(self, name: str) -> None:
         """Log it."""
         self._log.info("phase", what=name)
+
+    def fetching(self, progress: FetchProgress) -> None:
+        """Log it, unless this feed was logged a moment ago."""
+        now = time.monotonic()
+        if now < self._next.get(progress.feed, 0.0):
+            return
+        self._next[progress.feed] = now + self._every_seconds
+        self._log.info(
+            "fetching",
+            feed=progress.feed.value,
+            pages=progress.pages,
+            records=progress.records,
+            of=progress.total_records,
+        )
 
     def progress(self, progress: FeedProgress) -> None:
         """Log it, unless this feed was logged a moment ago and is not at its end."""
@@ -111,6 +125,12 @@ class LiveObserver:
     def phase(self, name: str) -> None:
         """Show it as the last line."""
         self._phases.update(self._phase, description=name)
+
+    def fetching(self, progress: FetchProgress) -> None:
+        """Show it as the last line."""
+        of = "" if progress.total_records is None else f" of {progress.total_records:,}"
+        records = f"{progress.records:,}{of} records in {progress.pages:,} pages"
+        self._phases.update(self._phase, description=f"Fetching {progress.feed}: {records}")
 
     def progress(self, progress: FeedProgress) -> None:
         """Move the feed's bar."""

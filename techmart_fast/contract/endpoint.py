@@ -249,9 +249,14 @@ class Endpoint(_Part):
 
     Attributes:
         address: of the first page, without credentials.
+        name: what its checkpoint is stored under; without one, the address. With a name the address
+            may change, and what was fetched stays known.
         query, headers: sent with every request (headers to this origin only).
         records: path of the list of records in an answer; empty if the answer is the list.
         page_size: records to ask for at once; a server may give fewer.
+        catalogue: whether a list of products that came whole is all there is, so that products
+            missing from it become inactive: `complete` or `partial`. Unset, it is complete unless
+            `query` selects some.
         etag_covers: what an unchanged first page says. `page`: only itself, so that it saves a
             fetch only if there is no other page. `list`: that nothing at all has changed.
         drift: what to do when required fields vanish, or types or the envelope change: `stop`,
@@ -261,6 +266,7 @@ class Endpoint(_Part):
     """
 
     address: Address = Field(repr=False)
+    name: Annotated[str, Field(max_length=200)] = ""
     query: dict[Word, str] = Field(default={}, repr=False)
     headers: Annotated[dict[str, str], AfterValidator(_headers)] = Field(default={}, repr=False)
     records: DottedPath = "data"
@@ -269,6 +275,7 @@ class Endpoint(_Part):
     auth: Auth = NoAuth()
     limits: Limits = Limits()
     incremental: Incremental | None = None
+    catalogue: Literal["complete", "partial"] | None = None
     etag_covers: Literal["page", "list"] = "page"
     drift: Literal["stop", "quarantine", "report"] = "stop"
     content_types: Annotated[tuple[ContentType, ...], Field(min_length=1)] = (
@@ -288,9 +295,16 @@ class Endpoint(_Part):
         return f"{parts.netloc}{parts.path}"
 
     @property
+    def lists_everything(self) -> bool:
+        """Whether what is missing from the whole list is nowhere."""
+        return not self.query if self.catalogue is None else self.catalogue == "complete"
+
+    @property
     def selection(self) -> str:
         """Hex digest of all that decides which records there are."""
-        return self._digest("address", "query", "headers", "records", "auth", "incremental")
+        return self._digest(
+            "name" if self.name else "address", "query", "headers", "records", "auth", "incremental"
+        )
 
     @property
     def identity(self) -> str:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from techmart_fast.contract.endpoint import Endpoint
 from techmart_fast.records import FIELDS, KEY_FIELD, Feed
 
 STATUSES = ("pending", "completed", "failed", "refunded", "cancelled")
@@ -68,7 +69,7 @@ class Rate(_Part):
 
 
 class FeedRules(_Part):
-    """What every feed has: required fields, renames, value maps, order of files."""
+    """What every feed has: required fields, renames, value maps, order of files, perhaps an API."""
 
     required: Codes
     max_id_length: Annotated[int, Field(ge=1, le=64)]
@@ -76,6 +77,7 @@ class FeedRules(_Part):
     sla_hours: Annotated[Decimal, Field(gt=0)] | None = None
     fields: dict[str, Code] = {}
     values: dict[str, dict[str, str]] = {}
+    api: Endpoint | None = None
 
     def source_name(self, field: str) -> str:
         """The name that `field` has in the feed."""
@@ -148,7 +150,11 @@ class QualityThresholds(_Part):
 
 
 class Contract(_Part):
-    """A shop's data contract. Equal contracts have equal `version`s."""
+    """A shop's data contract.
+
+    Contracts that take the same records for valid, and compute the same of them, have equal
+    `version`s: where records come from is not part of it.
+    """
 
     name: Code
     base_currency: CurrencyCode
@@ -162,13 +168,19 @@ class Contract(_Part):
 
     @cached_property
     def version(self) -> str:
-        """Hex digest of everything the contract says (it is part of every batch's identity)."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        """Hex digest of the rules and parameters (it is part of every batch's identity)."""
+        said = self.model_dump_json(exclude={feed.value: {"api"} for feed in Feed})
+        return hashlib.sha256(said.encode()).hexdigest()
 
     @cached_property
     def currencies(self) -> tuple[str, ...]:
         """Currencies that have a rate, sorted."""
         return tuple(sorted({rate.currency for rate in self.rates}))
+
+    def with_api(self, feed: Feed, endpoint: Endpoint) -> Self:
+        """The same contract, with another description of a feed's API."""
+        rules = self.rules(feed).model_copy(update={"api": endpoint})
+        return self.model_copy(update={feed.value: rules})
 
     def rules(self, feed: Feed) -> FeedRules:
         """The rules of one feed."""

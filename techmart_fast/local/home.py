@@ -47,6 +47,11 @@ class LocalHome:
         return self.path / "spool"
 
     @property
+    def fetches(self) -> Path:
+        """Pages and records that come from APIs, until they are loaded."""
+        return self.path / "fetches"
+
+    @property
     def reports(self) -> Path:
         """Reports of past runs."""
         return self.path / "reports"
@@ -84,7 +89,14 @@ class LocalHome:
         with clear_errors(f"Can't use the folder {self.path} (TECHMART_HOME)"):
             self.path.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
             self._make_private()
-            for folder in (self.postgres, self.standin, self.spool, self.reports, self.logs):
+            for folder in (
+                self.postgres,
+                self.standin,
+                self.spool,
+                self.fetches,
+                self.reports,
+                self.logs,
+            ):
                 folder.mkdir(mode=_PRIVATE, exist_ok=True)
         return self
 

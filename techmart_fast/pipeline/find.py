@@ -1,22 +1,32 @@
-"""Finds the files of a run in a thread, which a stop ends even while standard input is silent."""
+"""Finds the files and APIs of a run; in a thread, which a stop ends even while stdin is silent."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
 from techmart_fast.contract import Contract
+from techmart_fast.contract.endpoint import Endpoint
 from techmart_fast.records import Feed, SourceFile
 from techmart_fast.sources import (
     STANDARD_INPUT,
     copied_standard_input,
     discover,
+    endpoint_of,
+    is_address,
     remove_abandoned_copies,
 )
 from techmart_fast.together import to_its_end
 
-FoundFiles = Mapping[Feed, Sequence[SourceFile]]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a run loads: files, and endpoints of APIs that are still to be fetched."""
+
+    files: Mapping[Feed, Sequence[SourceFile]]
+    endpoints: Mapping[Feed, Endpoint]
 
 
 class _AbandonedError(Exception):
@@ -26,10 +36,14 @@ class _AbandonedError(Exception):
 @asynccontextmanager
 async def found(
     sources: Mapping[Feed, Sequence[str]], *, contract: Contract, spool: Path
-) -> AsyncIterator[FoundFiles]:
-    """The files of every feed that has any; a copy of standard input lasts as long as the context.
+) -> AsyncIterator[Found]:
+    """What every feed comes from; a copy of standard input lasts as long as the context.
+
+    An address among the specs asks for the API at it, as the contract describes the feed's. The API
+    that a contract describes is asked, too, where the feed has no specs.
 
     Raises:
+        ConfigError: an address can't be used.
         SourceError, DecodeError, SpoolError: see `discover` and `copied_standard_input`.
     """
     abandoned = Event()
@@ -38,17 +52,33 @@ async def found(
         if abandoned.is_set():
             raise _AbandonedError
 
-    def find() -> FoundFiles:
+    files = {feed: [one for one in specs if not is_address(one)] for feed, specs in sources.items()}
+
+    def find() -> Mapping[Feed, Sequence[SourceFile]]:
         remove_abandoned_copies(spool)
         copy = None
-        if any(STANDARD_INPUT in specs for specs in sources.values()):
+        if any(STANDARD_INPUT in specs for specs in files.values()):
             copy = kept.enter_context(copied_standard_input(spool, heartbeat=heartbeat))
         return {
             feed: discover(feed, specs, contract=contract, standard_input=copy, heartbeat=heartbeat)
-            for feed, specs in sources.items()
+            for feed, specs in files.items()
             if specs
         }
 
+    endpoints = dict(_endpoints(sources, contract))
     with ExitStack() as kept:
         finding = asyncio.ensure_future(asyncio.to_thread(find))
-        yield await to_its_end(finding, on_cancel=abandoned.set)
+        looked = await to_its_end(finding, on_cancel=abandoned.set)
+        yield Found(files=looked, endpoints=endpoints)
+
+
+def _endpoints(
+    sources: Mapping[Feed, Sequence[str]], contract: Contract
+) -> Iterator[tuple[Feed, Endpoint]]:
+    for feed in Feed:
+        specs = sources.get(feed, ())
+        described = contract.rules(feed).api
+        if addresses := [spec for spec in specs if is_address(spec)]:
+            yield feed, endpoint_of(feed, addresses, contract)
+        elif not specs and described is not None:
+            yield feed, described

@@ -12,7 +12,7 @@ from techmart_fast.pipeline.meter import Meter
 from techmart_fast.pipeline.sinks import Sinks
 from techmart_fast.quality import QualityStatus, QualityTally, score, verdict
 from techmart_fast.records import Feed
-from techmart_fast.results import MemoryPeaks, RunResult, RunStatus, WarehouseCost
+from techmart_fast.results import FetchReport, MemoryPeaks, RunResult, RunStatus, WarehouseCost
 
 
 @dataclass(slots=True)
@@ -27,6 +27,7 @@ class Journal:
     released: int = 0
     deactivated: int = 0
     published: Mapping[str, int] = field(default_factory=dict)
+    fetched: dict[Feed, FetchReport] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     sinks: Sinks | None = None
     cost: WarehouseCost | None = None
@@ -57,18 +58,31 @@ class Journal:
             released=self.released,
             deactivated=self.deactivated,
             published=self.published,
+            fetched=dict(self.fetched),
             cost=self.cost,
             unknown_fields={
                 feed: outcome.unknown_fields for feed, outcome in self.outcomes.items()
             },
             destinations=self.sinks.destinations if self.sinks else (),
-            notes=(*self.notes, *self._swallowed()),
+            notes=(*self.notes, *self._of_fetches(), *self._swallowed()),
             error=error,
             exit_code=exit_code,
         )
         if result.nothing_new:
             result = replace(result, notes=(*result.notes, "Nothing new: nothing was changed."))
         return result
+
+    def _of_fetches(self) -> Iterator[str]:
+        for feed, report in self.fetched.items():
+            if report.unchanged:
+                yield f"{feed}: nothing has changed at {report.where} since the last fetch."
+            if report.shifted:
+                yield (
+                    f"{feed}: records came or went at {report.where} while their pages were "
+                    "fetched. Some may be missing until the next run."
+                )
+            for change in report.changes:
+                yield f"{feed}: {change}."
 
     def _swallowed(self) -> Iterator[str]:
         for feed, outcome in self.outcomes.items():

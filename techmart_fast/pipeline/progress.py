@@ -20,11 +20,24 @@ class FeedProgress:
     waiting_bytes: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchProgress:
+    """How far the fetch of a feed is. `total_records` is what the service announced, if it did."""
+
+    feed: Feed
+    pages: int
+    records: int
+    total_records: int | None
+
+
 class RunObserver(Protocol):
     """Follows a run. Calls come from the event loop and must return at once."""
 
     def phase(self, name: str) -> None:
         """A phase of the run began: what it does, in a few words for people."""
+
+    def fetching(self, progress: FetchProgress) -> None:
+        """A page came from an API."""
 
     def progress(self, progress: FeedProgress) -> None:
         """A batch was committed."""
@@ -34,6 +47,9 @@ class SilentObserver:
     """Follows nothing."""
 
     def phase(self, name: str) -> None:
+        """Ignore it."""
+
+    def fetching(self, progress: FetchProgress) -> None:
         """Ignore it."""
 
     def progress(self, progress: FeedProgress) -> None:

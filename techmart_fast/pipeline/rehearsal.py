@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from techmart_fast.contract import Contract
 from techmart_fast.decode import blocks
 from techmart_fast.local import LocalHome
+from techmart_fast.pipeline.fetching import fetch_to_look
 from techmart_fast.pipeline.find import found
 from techmart_fast.pipeline.load import FeedLoad, LoadPlan
 from techmart_fast.pipeline.meter import Meter
@@ -117,9 +118,15 @@ async def rehearse(
     home = LocalHome(settings.home).create()
     observer.phase("Looking at the input")
     sink, counts = _CountingSink(), dict[Feed, FeedCounts]()
-    async with found(sources, contract=contract, spool=home.spool) as files:
-        numbered = {feed: _numbered(of_feed) for feed, of_feed in files.items()}
+    async with found(sources, contract=contract, spool=home.spool) as looked:
         with tempfile.TemporaryDirectory(prefix="rehearsal-", dir=home.spool) as folder:
+            files = {feed: list(of_feed) for feed, of_feed in looked.files.items()}
+            for feed, endpoint in looked.endpoints.items():
+                fetched = await fetch_to_look(
+                    feed, endpoint, contract=contract, folder=Path(folder), observer=observer
+                )
+                files.setdefault(feed, []).extend([fetched] if fetched else [])
+            numbered = {feed: _numbered(of_feed) for feed, of_feed in files.items()}
             for feed in Feed:
                 if numbered.get(feed):
                     observer.phase(f"Checking {feed}")

@@ -23,7 +23,7 @@ from techmart_fast.errors import (
 )
 from techmart_fast.local import LocalHome
 from techmart_fast.monitoring.memory import MemoryWatch
-from techmart_fast.pipeline.find import FoundFiles, found
+from techmart_fast.pipeline.find import Found, found
 from techmart_fast.pipeline.journal import Journal
 from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import RunObserver
@@ -74,7 +74,7 @@ async def run_pipeline(request: RunRequest) -> RunResult:
         try:
             async with task_group() as tasks:
                 watch = tasks.create_task(_watch(request.stop), name="watch for a stop")
-                files = await _find(request, journal, opened)
+                sources = await _find(request, journal, opened)
                 sinks, behind = await _open(request, journal, opened)
                 watch.cancel()
         except _StopRequested:
@@ -83,10 +83,10 @@ async def run_pipeline(request: RunRequest) -> RunResult:
                 error="Stopped on request, before anything was loaded.",
                 exit_code=ExitCode.INTERRUPTED,
             )
-        return await _run_into(sinks, behind, request, journal, files)
+        return await _run_into(sinks, behind, request, journal, sources)
 
 
-async def _find(request: RunRequest, journal: Journal, opened: AsyncExitStack) -> FoundFiles:
+async def _find(request: RunRequest, journal: Journal, opened: AsyncExitStack) -> Found:
     request.observer.phase("Looking at the input")
     spool = LocalHome(request.settings.home).create().spool
     finding = found(request.sources, contract=request.contract, spool=spool)
@@ -128,7 +128,7 @@ async def _run_into(
     behind: WarehouseError | None,
     request: RunRequest,
     journal: Journal,
-    files: FoundFiles,
+    sources: Found,
 ) -> RunResult:
     journal.sinks = sinks
     async with _recording_refusal(sinks, request, journal):
@@ -150,7 +150,7 @@ async def _run_into(
             async with asyncio.TaskGroup() as tasks:
                 watch = tasks.create_task(_watch(request.stop), name="watch for a stop")
                 beat = tasks.create_task(sinks.postgres.keep_alive(lease), name="keep the lease")
-                await work.do(files, behind)
+                await work.do(sources, behind)
                 watch.cancel()
                 beat.cancel()
         except* _StopRequested:

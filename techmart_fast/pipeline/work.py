@@ -2,12 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
+from techmart_fast.contract.endpoint import Endpoint
 from techmart_fast.decode import blocks
 from techmart_fast.errors import SpoolError, WarehouseBehindError, WarehouseError
-from techmart_fast.pipeline.find import FoundFiles
+from techmart_fast.pipeline.fetching import FetchedFeed, fetch_feed, remember
+from techmart_fast.pipeline.find import Found
 from techmart_fast.pipeline.journal import Journal
 from techmart_fast.pipeline.leftovers import make_run_folder, remove_leftovers
 from techmart_fast.pipeline.limits import RejectionLimit
@@ -19,6 +21,7 @@ from techmart_fast.pipeline.sinks import Sinks, writer_count
 from techmart_fast.postgres import Lease
 from techmart_fast.records import Cut, Feed, SourceFile
 from techmart_fast.settings import Settings
+from techmart_fast.together import together
 from techmart_fast.warehouse import LoadTable
 
 _MOST_THREADS = 4
@@ -57,7 +60,7 @@ class Work:
             meter=journal.meter,
         )
 
-    async def do(self, files: FoundFiles, behind: WarehouseError | SpoolError | None) -> None:
+    async def do(self, sources: Found, behind: WarehouseError | SpoolError | None) -> None:
         """Load every feed, then bring the warehouse and its rollups up to date.
 
         `behind` says that the warehouse can't be used in this run: it stays as it is.
@@ -81,7 +84,7 @@ class Work:
         async with asyncio.TaskGroup() as tasks:
             if behind is None:
                 tasks.create_task(follow(), name="load the warehouse")
-            await self._load_feeds(files)
+            await self._load_feeds(sources)
             self._publisher.close()
         if behind is None:
             self._observer.phase("Merging and computing the rollups")
@@ -101,24 +104,48 @@ class Work:
                 transient=behind.transient,
             )
 
-    async def _load_feeds(self, files: FoundFiles) -> None:
+    async def _load_feeds(self, sources: Found) -> None:
+        files, fetched = sources.files, await self._fetch(sources.endpoints)
         for feed in Feed:
             if feed is Feed.TRANSACTIONS:
                 await self._release()
-            if files.get(feed):
-                await self._load(feed, files[feed])
+            of_api = fetched.get(feed)
+            if files.get(feed) or (of_api is not None and of_api.file is not None):
+                await self._load(feed, files.get(feed, ()), of_api)
+            if of_api is not None:
+                await remember(of_api, postgres=self._sinks.postgres, lease=self._lease)
 
-    async def _load(self, feed: Feed, found: Sequence[SourceFile]) -> None:
+    async def _fetch(self, endpoints: Mapping[Feed, Endpoint]) -> Mapping[Feed, FetchedFeed]:
+        """What the APIs have, all of it before anything is loaded: a list is whole or not there."""
+        if not endpoints:
+            return {}
+        known = await self._sinks.postgres.publication()
+        folder = self._sinks.home.fetches / known.database_id.hex
+        fetched: dict[Feed, FetchedFeed] = {}
+
+        async def one(feed: Feed, endpoint: Endpoint) -> None:
+            fetched[feed] = await fetch_feed(
+                feed,
+                endpoint,
+                contract=self._journal.contract,
+                postgres=self._sinks.postgres,
+                folder=folder,
+                observer=self._observer,
+            )
+            self._journal.fetched[feed] = fetched[feed].report
+
+        await together(
+            {f"fetch {feed}": one(feed, endpoint) for feed, endpoint in endpoints.items()}
+        )
+        return fetched
+
+    async def _load(
+        self, feed: Feed, found: Sequence[SourceFile], of_api: FetchedFeed | None
+    ) -> None:
         self._observer.phase(f"Loading {feed}")
         contract, pipeline = self._journal.contract, self._settings.pipeline
         writers = writer_count(self._settings) if feed is Feed.TRANSACTIONS else 1
-        registered = await self._sinks.postgres.register_files(
-            self._lease,
-            found,
-            policy=contract.rules(feed).ordinal,
-            cut=Cut(block_bytes=pipeline.block_bytes, lanes=writers),
-            explicit=self._ordinal,
-        )
+        registered = await self._register(feed, found, of_api, writers=writers)
         tiers = None
         if feed is Feed.TRANSACTIONS:
             tiers = await self._sinks.postgres.premium_users(contract.users.default_customer_tier)
@@ -143,8 +170,35 @@ class Work:
                 limit=self._limit(feed),
             )
             await self._load_group(plan)
-        if feed is Feed.PRODUCTS and contract.products.catalogue == "complete":
+        whole = of_api is not None and of_api.lists_everything
+        if feed is Feed.PRODUCTS and (whole or contract.products.catalogue == "complete"):
             await self._deactivate(files)
+
+    async def _register(
+        self,
+        feed: Feed,
+        found: Sequence[SourceFile],
+        of_api: FetchedFeed | None,
+        *,
+        writers: int,
+    ) -> list[SourceFile]:
+        """The feed's files with their ordinals; what came from an API comes after the others."""
+        cut = Cut(block_bytes=self._settings.pipeline.block_bytes, lanes=writers)
+        postgres, ordinal = self._sinks.postgres, self._ordinal
+        policy = self._journal.contract.rules(feed).ordinal
+        files = await postgres.register_files(
+            self._lease, found, policy=policy, cut=cut, explicit=ordinal
+        )
+        if of_api is not None and of_api.file is not None:
+            # An address has no number in its name.
+            files += await postgres.register_files(
+                self._lease,
+                [of_api.file],
+                policy="run",
+                cut=cut,
+                explicit=None if ordinal is None else ordinal + len(files),
+            )
+        return files
 
     def _limit(self, feed: Feed) -> RejectionLimit | None:
         if self._max_rejected is None:

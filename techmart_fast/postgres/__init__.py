@@ -2,6 +2,7 @@
 
 from techmart_fast.postgres.model import (
     SPOOLED,
+    ApiCheckpoint,
     BatchOutcome,
     BatchWrite,
     FileProgress,
@@ -27,6 +28,7 @@ from techmart_fast.postgres.target import PostgresTarget
 
 __all__ = [
     "SPOOLED",
+    "ApiCheckpoint",
     "BatchOutcome",
     "BatchWrite",
     "FileProgress",

@@ -4,6 +4,8 @@ The functions run on the control connection; its advisory lock is what tells oth
 is connected. `sql/lease.sql` describes the protocol.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 import asyncpg
@@ -72,6 +74,24 @@ async def give_back(session: Session, lease: Lease) -> None:
     """End the holding; without effect when another run took over."""
     await session.execute(statement("lease", "give_back"), lease.epoch, doing="ending the lease")
     await session.fetchrow(statement("lease", "drop"), lease.epoch, doing="ending the lease")
+
+
+@asynccontextmanager
+async def holding(session: Session, lease: Lease, *, doing: str) -> AsyncIterator[None]:
+    """A transaction that commits only while the lease is ours.
+
+    Raises:
+        LeaseHeldError: another run took over.
+    """
+    try:
+        await session.script("BEGIN", doing=doing)
+        if not await session.fetchrow(statement("lease", "leased"), lease.epoch, doing=doing):
+            raise lost()
+        yield
+        await session.script("COMMIT", doing=doing)
+    except SinkError:
+        await session.rollback()
+        raise
 
 
 def lost() -> LeaseHeldError:

@@ -276,3 +276,17 @@ class SinkStatus:
     lease_run_id: UUID | None
     lease_since: datetime | None
     lease_held: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiCheckpoint:
+    """How far an API was read.
+
+    `text` is JSON of the API source's own. `sha256` is the hex digest of the last records that were
+    fetched; None (nothing came) leaves the stored one. `contract_version` is of the contract that
+    their rows were checked with.
+    """
+
+    text: str
+    sha256: str | None
+    contract_version: str

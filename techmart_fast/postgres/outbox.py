@@ -1,7 +1,6 @@
 """The outbox: what the warehouse is owed, bound into load groups before a job is submitted."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Sequence
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -45,7 +44,7 @@ async def owed(session: Session, lease: Lease, runs: Collection[UUID]) -> OwedFi
     Raises:
         LeaseHeldError: the lease is lost, so that another run may be writing files now.
     """
-    async with _leased(session, lease):
+    async with leases.holding(session, lease, doing=_DOING):
         row = await session.fetchrow(
             statement("outbox", "owed"), list(runs), doing="reading the outbox"
         )
@@ -71,7 +70,7 @@ async def store_group(
         SinkError: an entry is already bound or published, or feeds another table.
     """
     group_id = uuid4()
-    async with _leased(session, lease):
+    async with leases.holding(session, lease, doing=_DOING):
         await session.execute(statement("outbox", "add_group"), group_id, table, doing=_DOING)
         rows = await session.fetch(
             statement("outbox", "bind"), group_id, table, list(entry_ids), doing=_DOING
@@ -90,7 +89,7 @@ async def store_attempt(
     Raises:
         SinkError: the group is published, unknown, or has this attempt or a later one.
     """
-    async with _leased(session, lease):
+    async with leases.holding(session, lease, doing=_DOING):
         stored = await session.execute(
             statement("outbox", "attempt"), group_id, attempt, job_id, doing=_DOING
         )
@@ -104,23 +103,10 @@ async def mark_published(session: Session, lease: Lease, group_ids: Collection[U
     At once, because a group that was left open would be merged again without the dates of those
     that are done, and not find rows that moved on in them.
     """
-    async with _leased(session, lease):
+    async with leases.holding(session, lease, doing=_DOING):
         chosen = list(group_ids)
         await session.execute(statement("outbox", "publish_entries"), chosen, doing=_DOING)
         await session.execute(statement("outbox", "publish_groups"), chosen, doing=_DOING)
-
-
-@asynccontextmanager
-async def _leased(session: Session, lease: Lease) -> AsyncIterator[None]:
-    try:
-        await session.script("BEGIN", doing=_DOING)
-        if not await session.fetchrow(statement("outbox", "leased"), lease.epoch, doing=_DOING):
-            raise leases.lost()
-        yield
-        await session.script("COMMIT", doing=_DOING)
-    except SinkError:
-        await session.rollback()
-        raise
 
 
 def _entry(row: asyncpg.Record) -> OutboxEntry:

@@ -13,12 +13,22 @@ import pyarrow as pa
 from techmart_fast.bundled import bundled
 from techmart_fast.contract.model import OrdinalPolicy
 from techmart_fast.errors import SinkError
-from techmart_fast.postgres import catalogue, migrate, outbox, registry, release, reports, runs
+from techmart_fast.postgres import (
+    api,
+    catalogue,
+    migrate,
+    outbox,
+    registry,
+    release,
+    reports,
+    runs,
+)
 from techmart_fast.postgres import lease as leases
 from techmart_fast.postgres.connections import Connections
 from techmart_fast.postgres.faults import is_conflict
 from techmart_fast.postgres.load import load
 from techmart_fast.postgres.model import (
+    ApiCheckpoint,
     BatchOutcome,
     BatchWrite,
     FileProgress,
@@ -165,6 +175,22 @@ class PostgresSink:
         """The warehouse has this run's row and metrics (unless the row has changed since)."""
         async with self._connections.control() as session:
             await runs.mark_told(session, run)
+
+    async def api_checkpoint(self, feed: Feed, selection: str) -> ApiCheckpoint | None:
+        """How far the API of a feed was read; None if it never was."""
+        async with self._connections.control() as session:
+            return await api.checkpoint(session, feed, selection)
+
+    async def store_api_checkpoint(
+        self, lease: Lease, feed: Feed, selection: str, reached: ApiCheckpoint
+    ) -> None:
+        """Store how far the API of a feed was read, all rows of which are committed.
+
+        Raises:
+            LeaseHeldError: another run took over.
+        """
+        async with self._connections.control() as session:
+            await api.store(session, lease, feed, selection, reached)
 
     async def register_files(
         self,

@@ -1,5 +1,6 @@
 """Where bytes come from: finding input files, telling what they are, reading them decompressed."""
 
+from techmart_fast.sources.addresses import endpoint_of, is_address
 from techmart_fast.sources.discover import discover
 from techmart_fast.sources.standard_input import (
     STANDARD_INPUT,
@@ -12,6 +13,8 @@ __all__ = [
     "STANDARD_INPUT",
     "copied_standard_input",
     "discover",
+    "endpoint_of",
+    "is_address",
     "open_stream",
     "remove_abandoned_copies",
 ]

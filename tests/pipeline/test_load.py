@@ -16,7 +16,7 @@ from techmart_fast.errors import SinkError, SourceChangedError
 from techmart_fast.pipeline.load import FeedLoad, LoadPlan
 from techmart_fast.pipeline.meter import Meter
 from techmart_fast.pipeline.prepare import Stages
-from techmart_fast.pipeline.progress import FeedProgress
+from techmart_fast.pipeline.progress import FeedProgress, FetchProgress
 from techmart_fast.postgres import BatchOutcome, BatchWrite, Lease
 from techmart_fast.records import Block, Cut, DecodedBatch, Feed, FeedCounts, SourceFile
 from techmart_fast.transform import Enricher
@@ -110,6 +110,9 @@ class _Observer:
 
     def phase(self, name: str) -> None:
         raise AssertionError(name)
+
+    def fetching(self, progress: FetchProgress) -> None:
+        raise AssertionError(progress)
 
     def progress(self, progress: FeedProgress) -> None:
         self.seen.append(progress)

@@ -97,3 +97,7 @@ RETURNING epoch
 UPDATE techmart_loader.lease
 SET run_id = NULL, acquired_at = NULL, heartbeat_at = NULL
 WHERE name = 'loader' AND epoch = $1
+
+-- name: leased
+-- Fences a change of the outbox like a batch. $1 epoch.
+SELECT epoch FROM techmart_loader.lease WHERE name = 'loader' AND epoch = $1 FOR KEY SHARE

@@ -23,10 +23,6 @@ ORDER BY g.created_at, g.group_id, o.entry_id
 SELECT ARRAY(SELECT path FROM techmart_loader.outbox WHERE published_at IS NULL) AS paths,
        ARRAY(SELECT run_id FROM techmart_loader.runs WHERE run_id = ANY ($1::uuid[])) AS runs
 
--- name: leased
--- Fences a change of the outbox like a batch. $1 epoch.
-SELECT epoch FROM techmart_loader.lease WHERE name = 'loader' AND epoch = $1 FOR KEY SHARE
-
 -- name: add_group
 -- $1 group_id, $2 table.
 INSERT INTO techmart_loader.load_groups (group_id, table_name) VALUES ($1, $2)

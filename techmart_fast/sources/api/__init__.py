@@ -1,5 +1,6 @@
 """Fetches the records of a JSON API into one local file, politely and concurrently."""
 
+from techmart_fast.sources.api.captures import Captures, KeptCapture
 from techmart_fast.sources.api.checkpoint import Checkpoint, Validators
 from techmart_fast.sources.api.clocks import Clocks
 from techmart_fast.sources.api.drift import Change, ChangeKind
@@ -17,6 +18,7 @@ from techmart_fast.sources.api.result import Fetched
 from techmart_fast.sources.api.shape import Shape, Trait
 
 __all__ = [
+    "Captures",
     "Change",
     "ChangeKind",
     "Checkpoint",
@@ -24,6 +26,7 @@ __all__ = [
     "Drifted",
     "Event",
     "Fetched",
+    "KeptCapture",
     "Observer",
     "PageFetched",
     "Paused",
