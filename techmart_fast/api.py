@@ -20,7 +20,11 @@ from techmart_fast.settings import Settings, load_settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSources:
-    """What to load: for each feed any number of files, globs, folders, or `-` (standard input)."""
+    """What to load: for each feed files, globs, folders, `-` (standard input), or an API's address.
+
+    The API of a feed is fetched as the contract describes it; one that the contract describes is
+    fetched, too, where the feed has no sources here.
+    """
 
     users: tuple[str, ...] = ()
     products: tuple[str, ...] = ()

@@ -1,5 +1,6 @@
 """`dev catalog-server`: a simulated REST API of products."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -62,6 +63,12 @@ MISBEHAVIOURS = (
     show_default=True,
     metavar="N",
     help="Number of products.",
+)
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Serve the products of this JSON file (one a line) instead of generated ones.",
 )
 @click.option(
     "--seed",

@@ -49,6 +49,7 @@ def catalog_options(choice: Mapping[str, Any]) -> CatalogOptions:
     return CatalogOptions(
         port=choice["port"],
         products=choice["products"],
+        file=choice["file"],
         seed=choice["seed"],
         pages=Pages(
             style=Pagination(choice["pagination"]),
@@ -78,19 +79,21 @@ async def _serve(
 ) -> int:
     async with CatalogServer(options) as server:
         if as_json:
-            told = {"url": server.address, "products": options.products, "seed": options.seed}
+            told = {"url": server.address, "products": server.count, "seed": options.seed}
             write_out(to_json(told))
         else:
-            show(*_how_to_use(server.address, options))
+            show(*_how_to_use(server, options))
         await stop.wait()
     if not (as_json or quiet):
         show(*_what_was(server.stats))
     return ExitCode.DONE
 
 
-def _how_to_use(url: str, options: CatalogOptions) -> Iterator[RenderableType]:
-    yield f"[green]●[/] Simulated catalogue of {number(options.products)} products: [bold]{url}[/]"
+def _how_to_use(server: CatalogServer, options: CatalogOptions) -> Iterator[RenderableType]:
+    url = server.address
+    yield f"[green]●[/] Simulated catalogue of {number(server.count)} products: [bold]{url}[/]"
     yield command(f"curl -s '{url}/products?page=1&per_page=3'", indent=4)
+    yield command(f"techmart-fast run --products {url}/products", indent=4)
     yield command(f"curl -s {url}/stats", indent=4)
     if not options.access.is_open:
         yield "    /products asks for the credentials that you gave"

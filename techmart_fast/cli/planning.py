@@ -26,11 +26,14 @@ def plan_and_tell(request: RunRequest, settings: Settings) -> int:
     contract = load_contract(request.contract)
     keep_memory_flat()
     with observing(quiet=request.quiet or request.as_json) as observer:
-        plan = run_async(
-            lambda: rehearse(
-                request.sources.by_feed(), settings=settings, contract=contract, observer=observer
-            )
-        )
+
+        async def make() -> RunPlan:
+            async with request.sources(contract) as (sources, described):
+                return await rehearse(
+                    sources.by_feed(), settings=settings, contract=described, observer=observer
+                )
+
+        plan = run_async(make)
     if request.as_json:
         write_out(to_json(plan.to_dict()))
     else:

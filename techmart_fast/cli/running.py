@@ -1,6 +1,8 @@
 """Runs the pipeline for the command line, and tells people or scripts what came out."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,10 +13,12 @@ from techmart_fast.cli.console import show
 from techmart_fast.cli.output import to_json, write_err, write_out
 from techmart_fast.cli.progress import observing
 from techmart_fast.cli.runner import Runner
+from techmart_fast.cli.sampling import sample_sources
 from techmart_fast.cli.summary import summary, verdict_line
-from techmart_fast.contract import load_contract
+from techmart_fast.contract import Contract, load_contract
 from techmart_fast.errors import ExitCode
 from techmart_fast.pipeline.progress import RunObserver
+from techmart_fast.records import Feed
 from techmart_fast.results import RunResult
 from techmart_fast.settings import Settings
 
@@ -33,14 +37,18 @@ class RunRequest:
     quiet: bool = False
     home_flag: str = ""
 
-    @property
-    def sources(self) -> DataSources:
-        """The sources to load."""
-        if self.transactions or self.users or self.products:
-            return DataSources(
-                transactions=self.transactions, users=self.users, products=self.products
-            )
-        return DataSources.sample()
+    @asynccontextmanager
+    async def sources(self, contract: Contract) -> AsyncIterator[tuple[DataSources, Contract]]:
+        """The sources to load, and the contract that describes them; use them within the block."""
+        sources = DataSources(
+            transactions=self.transactions, users=self.users, products=self.products
+        )
+        described = any(contract.rules(feed).api for feed in Feed)
+        if described or any(sources.by_feed().values()):
+            yield sources, contract
+            return
+        async with sample_sources(contract) as sample:
+            yield sample
 
 
 def run_and_tell(request: RunRequest, settings: Settings) -> int:
@@ -60,18 +68,21 @@ def _run(request: RunRequest, settings: Settings) -> RunResult:
     keep_memory_flat()
     stop = asyncio.Event()
     with observing(quiet=request.quiet) as observer:
+
+        async def run() -> RunResult:
+            async with request.sources(contract) as (sources, described):
+                return await run_pipeline(
+                    sources,
+                    settings=settings,
+                    contract=described,
+                    observer=observer,
+                    ordinal=request.ordinal,
+                    max_rejected=request.max_rejected,
+                    stop=stop,
+                )
+
         runner: Runner[RunResult] = Runner(on_stop=lambda: _stop(stop, observer))
-        result = runner.run(
-            lambda: run_pipeline(
-                request.sources,
-                settings=settings,
-                contract=contract,
-                observer=observer,
-                ordinal=request.ordinal,
-                max_rejected=request.max_rejected,
-                stop=stop,
-            )
-        )
+        result = runner.run(run)
     if runner.stopped_by is not None:
         interrupted = result.exit_code is ExitCode.INTERRUPTED
         return replace(result, exit_code=runner.stopped_by) if interrupted else result

@@ -33,6 +33,8 @@ def summary(result: RunResult, *, home_flag: str = "") -> Iterator[RenderableTyp
     yield _headline(result)
     if result.feeds:
         yield _section("Records", _counts(result))
+    if result.fetched:
+        yield _section("Fetched", _fetched(result))
     if any(counts.rejected for counts in result.feeds.values()):
         yield _section("Rejected, by reason", _rejected(result))
     if result.rows_read:
@@ -122,6 +124,29 @@ def _sum(counts: FeedCounts) -> tuple[str, ...]:
         "+",
         number(counts.duplicate),
     )
+
+
+def _fetched(result: RunResult) -> RenderableType:
+    numeric = ("records", "pages", "requests", "retries", "waited")
+    made = table("", "from", *numeric, "", right=numeric)
+    for feed in Feed:
+        if report := result.fetched.get(feed):
+            said = {
+                "nothing new": report.unchanged,
+                "went on with an interrupted one": report.resumed,
+                "the whole list": report.complete and not report.unchanged,
+            }
+            made.add_row(
+                feed.value,
+                plain(report.where),
+                number(report.records),
+                number(report.pages),
+                number(report.requests),
+                number(report.retries),
+                seconds(report.waited_seconds),
+                ", ".join(words for words, holds in said.items() if holds),
+            )
+    return made
 
 
 def _rejected(result: RunResult) -> RenderableType:

@@ -123,8 +123,8 @@ def corrected_product(values: Values, serial: int, dice: Dice) -> dict[str, str]
     newer = dict(values)
     kind = serial % 3
     if kind == 0:
-        whole, cents = values["price"].split(".")
-        newer["price"] = Bare(f"{int(whole) + dice.between(1, 9)}.{cents}")
+        whole, _, cents = values["price"].partition(".")
+        newer["price"] = Bare(f"{int(whole) + dice.between(1, 9)}.{cents or '00'}")
     elif kind == 1:
         stock = values["inventory_count"]
         newer["inventory_count"] = Bare("7" if stock is NULL else str(int(stock) + 25))

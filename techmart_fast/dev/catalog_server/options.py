@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from techmart_fast.errors import ConfigError
@@ -194,7 +195,8 @@ class CatalogOptions:
 
     Attributes:
         port: on 127.0.0.1; 0 takes a free one.
-        products: how many there are.
+        products: how many there are, of the generator.
+        file: a JSON file, one record a line, whose products are served instead.
         seed: decides the products and the fate of the n-th request.
         misbehave: how `/products` misbehaves; None is well behaved.
         redirect_to: where the misbehaviour `redirect` sends clients; empty is the same server under
@@ -206,6 +208,7 @@ class CatalogOptions:
 
     port: int = 0
     products: int = 1_000
+    file: Path | None = None
     seed: int = 1
     pages: Pages = field(default_factory=Pages)
     limit: RateLimit = field(default_factory=RateLimit)

@@ -1,12 +1,13 @@
-"""The products that the server has: records of the generator, each with the time of its change."""
+"""The products that the server has, made or stored, each with the time of its change."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
 from techmart_fast.dev.catalogue import Catalogue, corrected_product
+from techmart_fast.dev.layout import Values
 from techmart_fast.dev.people import id_maker
 from techmart_fast.dev.randomness import Dice, Ints, Streams
 
@@ -23,19 +24,25 @@ class _Change:
 
 
 class Products:
-    """All products in the order of their ids. An object never changes; `revised` makes another.
+    """All products in their order. An object never changes; `revised` makes another.
 
     `updated_at` lies in whole seconds within the 30 days before 2025-01-01 UTC; each revision is an
     hour after everything before it. HTTP dates know whole seconds only, so Last-Modified is exact.
     """
 
-    def __init__(self, *, count: int, seed: int) -> None:
+    def __init__(self, *, count: int, seed: int, stored: Sequence[Values] | None = None) -> None:
+        """`count` products of the generator, or those that are `stored`."""
         streams = Streams(seed)
-        self.count = count
+        self.count = count if stored is None else len(stored)
         self._seed = seed
-        # The generator knows no empty shop; one product that is never shown stands in for it.
-        self._base = Catalogue(streams, count=max(1, count), ids=id_maker("prd", _ID_DIGITS))
-        self._age_seconds: Ints = streams.below("updated at", count, _PERIOD_SECONDS)
+        self._made: Callable[[int], Values]
+        if stored is None:
+            # The generator knows no empty shop; one product that is never shown stands in for it.
+            made = Catalogue(streams, count=max(1, count), ids=id_maker("prd", _ID_DIGITS))
+            self._made = made.values
+        else:
+            self._made = stored.__getitem__
+        self._age_seconds: Ints = streams.below("updated at", self.count, _PERIOD_SECONDS)
         self._changes: Mapping[int, _Change] = {}
         self._revisions = 0
 
@@ -50,7 +57,7 @@ class Products:
         Price, stock or name differs; which products, and how, comes from the seed.
         """
         later = object.__new__(Products)
-        later.count, later._seed, later._base = self.count, self._seed, self._base
+        later.count, later._seed, later._made = self.count, self._seed, self._made
         later._age_seconds = self._age_seconds
         later._revisions = self._revisions + 1
         dice = Streams(self._seed).dice(f"revision {later._revisions}")
@@ -93,7 +100,7 @@ class Products:
 
     def _plain(self, index: int) -> Mapping[str, str]:
         change = self._changes.get(index)
-        return self._base.values(index) if change is None else change.values
+        return self._made(index) if change is None else change.values
 
 
 def request_dice(seed: int, ordinal: int) -> Dice:

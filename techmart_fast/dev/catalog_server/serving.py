@@ -35,7 +35,7 @@ class CatalogServer:
 
     def __repr__(self) -> str:
         state = "at " + self.address if self._runner is not None else "stopped"
-        return f"<CatalogServer {state}, {self.options.products} products>"
+        return f"<CatalogServer {state}, {self.count} products>"
 
     async def __aenter__(self) -> Self:
         runner = web.AppRunner(
@@ -77,6 +77,11 @@ class CatalogServer:
     def address(self) -> str:
         """Where it is, like `http://127.0.0.1:9051`; products are at `/products` below it."""
         return f"http://{HOST}:{self._port}"
+
+    @property
+    def count(self) -> int:
+        """How many products it has."""
+        return self._state.products.count
 
     @property
     def stats(self) -> Stats:

@@ -13,6 +13,7 @@ from techmart_fast.dev.catalog_server.options import CatalogOptions
 from techmart_fast.dev.catalog_server.products import Products, request_dice
 from techmart_fast.dev.catalog_server.ratelimit import Clock, RollingLimit
 from techmart_fast.dev.catalog_server.stats import Tally
+from techmart_fast.dev.catalog_server.stored import stored_products
 
 Now = Callable[[], datetime]
 """The time of day, with an offset."""
@@ -33,7 +34,8 @@ class State:
         self.options = options
         self.now = clocks.now
         self.tally = Tally(clocks.ticks)
-        self.products = Products(count=options.products, seed=options.seed)
+        stored = None if options.file is None else stored_products(options.file)
+        self.products = Products(count=options.products, seed=options.seed, stored=stored)
         self.closing = asyncio.Event()
         rate = options.limit.rate
         self.limit = RollingLimit(rate, clocks.ticks) if rate else None
