@@ -205,6 +205,28 @@ async def test_records_that_are_missing_make_the_catalogue_incomplete(tmp_path: 
     assert (whole.complete, part.complete) == (True, False)
 
 
+@pytest.mark.parametrize(
+    ("pages", "rest", "complete"),
+    [
+        (NextAddresses(), "", False),
+        (NextAddresses(), ', "next": null', True),
+        (NextAddresses(), ', "total": 2', True),
+        (Cursors(), "", False),
+        (Cursors(), ', "next_cursor": ""', True),
+        (Cursors(more="more"), ', "more": false', True),
+    ],
+)
+async def test_a_full_page_that_says_nothing_of_the_next_one_may_not_be_the_last(
+    pages: NextAddresses | Cursors, rest: str, complete: bool, tmp_path: Path
+) -> None:
+    async with raw_server(reply(f'{{"data": [{{"id": 1}}, {{"id": 2}}]{rest}}}')) as server:
+        full = endpoint(server.address, pagination=pages, page_size=2)
+        assert (await fetch(full, folder=tmp_path)).complete is complete
+        if "more" not in rest:
+            short = endpoint(server.address, pagination=pages, page_size=3)
+            assert (await fetch(short, folder=tmp_path)).complete
+
+
 async def test_more_records_than_announced_are_an_error(tmp_path: Path) -> None:
     body = '{"data": [{"id": 1}, {"id": 2}], "total": 1}'
     async with raw_server(reply(body)) as server:
