@@ -80,16 +80,15 @@ class Review:
 
     @property
     def ends_doubtfully(self) -> bool:
-        """Whether the end may be a misunderstanding: behind a full page, and nobody told of it.
+        """Whether the end may be a misunderstanding: behind a full page, without any total.
 
         The service denied the page after it, or said nothing at all where the next one should be.
         """
         last = self._last
         if last is None or not self._ended_full or self.totals.last_total is not None:
-            return last is not None and last.absent and self._ended_full
-        silent = isinstance(self._endpoint.pagination, Cursors | NextAddresses) and not last.ends
-        full = last.records >= self._endpoint.page_size
-        return last.absent or (silent and full)
+            return False
+        told = last.ends or not isinstance(self._endpoint.pagination, Cursors | NextAddresses)
+        return last.absent or (last.records >= self._endpoint.page_size and not told)
 
     def take(self, entry: Entry) -> None:
         """Judge a page, and those that waited for it.
