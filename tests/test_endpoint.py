@@ -53,6 +53,11 @@ def test_everything_can_be_said_in_toml() -> None:
         ({"headers": {"Host": "x"}}, "headers must not name Host: the loader sets it"),
         ({"headers": {"X": "a\r\nY: b"}}, "headers has characters in X that can't stand"),
         ({"headers": {"X Y": "a"}}, "headers names a header that is none"),
+        ({"headers": {"A": "1", "a": "2"}}, "headers names a header twice"),
+        (
+            {"headers": {"x-api-key": "1"}, "auth": {"kind": "api_key", "environment": "A"}},
+            "headers names a header twice, or the one of auth",
+        ),
         ({"auth": {"kind": "bearer"}}, "auth needs exactly one of environment and file"),
         (
             {"auth": {"kind": "bearer", "environment": "A", "file": "b"}},

@@ -317,6 +317,15 @@ class Endpoint(_Part):
         return hashlib.sha256(self.model_dump_json(include=set(names)).encode()).hexdigest()
 
     @model_validator(mode="after")
+    def _no_header_twice(self) -> Self:
+        names = [name.lower() for name in self.headers]
+        if isinstance(self.auth, ApiKey):
+            names.append(self.auth.header.lower())
+        if len(set(names)) != len(names):
+            raise ValueError("headers names a header twice, or the one of auth")
+        return self
+
+    @model_validator(mode="after")
     def _no_parameter_twice(self) -> Self:
         pages = self.pagination
         ours = [

@@ -16,6 +16,7 @@ class Entry(BaseModel):
         records, total_records, total_pages, newest, shape: see `PageContent`.
         following: the cursor or the absolute address of the next page.
         etag, last_modified: validators of the answer.
+        ends: the service said that this is the last page.
         absent: the service said that there is no such page.
     """
 
@@ -33,4 +34,5 @@ class Entry(BaseModel):
     shape: Shape
     etag: str | None
     last_modified: str | None
+    ends: bool
     absent: bool = False

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from techmart_fast.contract.endpoint import (
-    Cursors,
     Endpoint,
     Links,
-    NextAddresses,
     NoPages,
     NumberedPages,
 )
 from techmart_fast.errors import SourceAnswerError, SourceDriftError
+from techmart_fast.sources.api.following import Following, following_of
 from techmart_fast.sources.api.raw_json import (
     NoListError,
     Note,
@@ -37,7 +36,7 @@ class PageContent:
         lines: each record's exact text and a line end.
         records: how many there are.
         total_records, total_pages: what the answer announces, if it does.
-        following: the cursor or address of the next page, as the body tells it.
+        following: what the body tells of the next page.
         newest: the newest change among the records, where that is asked for.
     """
 
@@ -45,7 +44,7 @@ class PageContent:
     records: int
     total_records: int | None
     total_pages: int | None
-    following: str | None
+    following: Following
     newest: datetime | None
     shape: Shape
 
@@ -74,7 +73,9 @@ def read_page(body: bytes | bytearray, endpoint: Endpoint, *, page: int) -> Page
         records=len(listed.texts),
         total_records=_count(member(around, total_records)),
         total_pages=_count(member(around, total_pages)),
-        following=_following(endpoint, around, notes.last),
+        following=following_of(
+            endpoint, around, notes.last, place=f"Page {page} of {endpoint.where}"
+        ),
         newest=notes.newest,
         shape=notes.shapes.shape(envelope_of(around, path, [total_records, total_pages])),
     )
@@ -111,7 +112,7 @@ class _Notes:
 
 def _moment(value: object) -> datetime | None:
     """An ISO 8601 time; one without an offset is UTC. What can't be read is no watermark."""
-    if not isinstance(value, str):
+    if type(value) is not str:  # a number is text here, too
         return None
     try:
         moment = datetime.fromisoformat(value)
@@ -123,21 +124,6 @@ def _moment(value: object) -> datetime | None:
 def _count(value: object) -> int | None:
     # Some services write numbers as text.
     return int(value) if isinstance(value, str) and _COUNT.fullmatch(value) else None
-
-
-def _following(endpoint: Endpoint, around: object, last: object) -> str | None:
-    pages = endpoint.pagination
-    told: object = None
-    if isinstance(pages, Cursors):
-        if pages.more and member(around, pages.more) is not True:
-            return None
-        told = member(around, pages.next)
-        if pages.last_record:
-            told = last.get(pages.last_record) if isinstance(last, Mapping) else None
-    elif isinstance(pages, NextAddresses):
-        told = member(around, pages.next)
-    # `NumberText` is text, too: some cursors are numbers.
-    return str(told) if isinstance(told, str) and told else None
 
 
 def _unreadable(what: str, endpoint: Endpoint, page: int) -> SourceAnswerError:

@@ -98,6 +98,7 @@ class Numbered:
         self._next = 1
         self._size = 0
         self._announced: int | None = None
+        self._sure = 1
         self._first_empty: int | None = None
 
     def learn(self, entry: Entry) -> None:
@@ -107,9 +108,13 @@ class Numbered:
             # Not what was asked for: that may be more than the service gives.
             self._size = entry.records
         if entry.total_pages is not None:
-            self._announce(entry.total_pages)
+            self._announce(entry.total_pages, sure=entry.total_pages)
         elif entry.total_records is not None and self._size:
-            self._announce(-(-entry.total_records // self._size))
+            # A first page that is short may be all that the service gives, or an exception.
+            largest = max(self._size, self._endpoint.page_size)
+            self._announce(
+                -(-entry.total_records // self._size), sure=-(-entry.total_records // largest)
+            )
         if not entry.records:
             self._first_empty = min(entry.page, self._first_empty or entry.page)
 
@@ -136,9 +141,10 @@ class Numbered:
 
     def is_guess(self, page: int) -> bool:
         """Whether nobody told that there is this page."""
-        return page > 1 and self._announced is None
+        return page > self._sure
 
-    def _announce(self, pages: int) -> None:
+    def _announce(self, pages: int, *, sure: int) -> None:
+        self._sure = max(sure, self._sure)
         # Where records come or go meanwhile, the highest number counts: an empty page costs little.
         self._announced = max(pages, self._announced or 0)
 

@@ -89,6 +89,13 @@ def member(value: object, path: str) -> object:
     return value
 
 
+def has_member(value: object, path: str) -> bool:
+    """Whether there is something at a dotted path, be it null."""
+    above, _, name = path.rpartition(".")
+    inside = member(value, above) if above else value
+    return isinstance(inside, Mapping) and name in inside
+
+
 def _refuse(name: str) -> NoReturn:
     raise NotJsonError(f"{name} is not a JSON number", None)
 

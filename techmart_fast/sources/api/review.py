@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from techmart_fast.contract.endpoint import Endpoint
+from techmart_fast.contract.endpoint import Cursors, Endpoint, NextAddresses
 from techmart_fast.errors import SourceAnswerError, SourceDriftError
 from techmart_fast.sources.api.drift import Change, ChangeKind, compare, compare_envelopes
 from techmart_fast.sources.api.entry import Entry
@@ -56,6 +56,9 @@ class Review:
         self._endpoint = endpoint
         self._known = known
         self._required = frozenset(required)
+        if endpoint.incremental is not None:
+            # Without it the watermark would stand still, and nobody would see why.
+            self._required |= {endpoint.incremental.field}
         self._observer = observer
         self._is_wanted = is_wanted
         # Not what leads to the next page: it may be absent where there is none.
@@ -67,13 +70,25 @@ class Review:
         self._shape = Shape()
         self.totals = Totals()
         self.first: Entry | None = None
-        self.last: Entry | None = None
-        self.ended_full = False
+        self._last: Entry | None = None
+        self._ended_full = False
 
     @property
     def changes(self) -> tuple[Change, ...]:
         """What has changed, each with the first page that shows it."""
         return tuple(self._changes.values())
+
+    @property
+    def ends_doubtfully(self) -> bool:
+        """Whether the end may be a misunderstanding: behind a full page, without any total.
+
+        The service denied the page after it, or said nothing at all where the next one should be.
+        """
+        last = self._last
+        if last is None or not self._ended_full or self.totals.last_total is not None:
+            return False
+        told = last.ends or not isinstance(self._endpoint.pagination, Cursors | NextAddresses)
+        return last.absent or (last.records >= self._endpoint.page_size and not told)
 
     def take(self, entry: Entry) -> None:
         """Judge a page, and those that waited for it.
@@ -120,8 +135,8 @@ class Review:
             self.first = entry
         if entry.records:
             # The first page tells how many records a page has when it is full.
-            self.ended_full = entry.records >= self.first.records
-        self.last = entry
+            self._ended_full = entry.records >= self.first.records
+        self._last = entry
         self._check_repeats(entry)
         self._check_total(entry)
         self._check_shape(entry)

@@ -20,6 +20,7 @@ _KINDS: Mapping[type, Kind] = {
 
 _MOST_FIELDS = 1_000
 _MOST_SIGNATURES = 1_000
+_MOST_NAME_CHARACTERS = 200
 
 
 class _Value(BaseModel):
@@ -103,7 +104,7 @@ class ShapeNotes:
         for (names, types), count in self._signatures.items():
             for name, kind in zip(names, types, strict=True):
                 if name not in self._kinds:
-                    if len(self._kinds) == _MOST_FIELDS:
+                    if len(self._kinds) == _MOST_FIELDS or not _is_name(name):
                         continue
                     self._kinds[name] = set()
                 self._kinds[name].add(_KINDS[kind])
@@ -123,6 +124,8 @@ def envelope_of(answer: object, path: Iterable[str], used: Iterable[str] = ()) -
         if not isinstance(level, Mapping):
             break
         for word, value in level.items():
+            if len(found) == _MOST_FIELDS or not _is_name(word):
+                continue
             found[f"{above}{word}"] = Trait(kinds=(kind_of(value),))
         above += f"{name}."
         level = level.get(name)
@@ -131,6 +134,11 @@ def envelope_of(answer: object, path: Iterable[str], used: Iterable[str] = ()) -
         if value is not None:
             found[name] = Trait(kinds=(kind_of(value),))
     return found
+
+
+def _is_name(text: str) -> bool:
+    """Whether a name can be remembered and told: not too long, without control characters."""
+    return len(text) <= _MOST_NAME_CHARACTERS and text.isprintable()
 
 
 def kind_of(value: object) -> Kind:

@@ -95,6 +95,10 @@ class Transport:
             "Accept-Encoding": ACCEPTED,
             "User-Agent": f"techmart-fast/{VERSION}",
         }
+        given = {name.lower() for name in endpoint.headers}
+        self._defaults = {
+            name: value for name, value in self._common.items() if name.lower() not in given
+        }
         self._private = {**endpoint.headers, **(secret.header() if secret else {})}
         self._session: aiohttp.ClientSession | None = None
         self.requests = 0
@@ -143,7 +147,8 @@ class Transport:
         seen = {address}
         while True:
             at_home = is_same_origin(address, self._home)
-            headers = {**self._common, **(self._private if at_home else {}), **conditions}
+            own = {**self._defaults, **self._private} if at_home else self._common
+            headers = {**own, **conditions}
             async with self._sent(address, headers) as response:
                 if response.status not in _REDIRECTS:
                     return await self._read(response, address, place, at_home=at_home)
@@ -189,7 +194,7 @@ class Transport:
         if response.status == 200:
             self._check_type(response, place)
             body = await self._body(response, place)
-            following = _next_link(response)
+            following = _next_link(response, place)
         else:
             await _drain(response)
         return Answer(
@@ -258,11 +263,11 @@ def _ends(body: bytearray) -> bool:
     return body[-_LOOK_BEHIND_BYTES:].rstrip().endswith((b"}", b"]"))
 
 
-def _next_link(response: ClientResponse) -> str | None:
+def _next_link(response: ClientResponse, place: str) -> str | None:
     try:
         links = response.links.items()
     except ValueError:
-        return None
+        raise SourceAnswerError(f"{place} has a Link header with no address.", hint=_ASK) from None
     for relations, link in links:
         if _NEXT.search(relations):
             return str(link["url"])

@@ -12,6 +12,7 @@ from techmart_fast.sources.api.checkpoint import Checkpoint
 from techmart_fast.sources.api.entry import Entry
 from techmart_fast.sources.api.events import Observer, PageFetched, Resumed
 from techmart_fast.sources.api.fetch_folder import Capture, FetchFolder
+from techmart_fast.sources.api.following import Following
 from techmart_fast.sources.api.page import PageContent, read_page
 from techmart_fast.sources.api.plan import Request, plan_for
 from techmart_fast.sources.api.redirects import follow
@@ -29,6 +30,7 @@ from techmart_fast.together import task_group
 
 _NOT_MODIFIED, _NOT_FOUND = 304, 404
 _QUICK_BYTES = 32 << 10
+_MOST_VALIDATOR_CHARACTERS = 1_000
 _Result = TypeVar("_Result")
 
 
@@ -85,10 +87,10 @@ class Work:
     @property
     def is_complete(self) -> bool:
         """Whether all records that the service has are there, as far as it tells."""
-        last, totals = self._review.last, self._review.totals
-        # Where the service denied a page behind a full one, it may have meant something else.
-        doubtful = last is not None and last.absent and self._review.ended_full
-        return not (self._is_partial or totals.shifted or totals.missing or doubtful)
+        totals = self._review.totals
+        return not (
+            self._is_partial or totals.shifted or totals.missing or self._review.ends_doubtfully
+        )
 
     async def run(self, entries: Sequence[Entry]) -> bool:
         """Get the pages that are missing; False if the service says that nothing has changed.
@@ -212,8 +214,9 @@ class Work:
             following=self._following(page, answer, content),
             newest=content.newest,
             shape=content.shape,
-            etag=answer.headers.get("ETag"),
-            last_modified=answer.headers.get("Last-Modified"),
+            etag=_validator(answer, "ETag"),
+            last_modified=_validator(answer, "Last-Modified"),
+            ends=content.following.ends,
             absent=absent,
         )
         self._stored.add(entry, content.lines)
@@ -230,7 +233,7 @@ class Work:
             )
 
     def _following(self, page: int, answer: Answer, content: PageContent) -> str | None:
-        told = content.following
+        told = content.following.told
         if isinstance(self._endpoint.pagination, Links):
             told = answer.next_address
         elif not isinstance(self._endpoint.pagination, NextAddresses):
@@ -241,12 +244,18 @@ class Work:
         return str(follow(answer.address, told, what=f"{place} leads on"))
 
 
+def _validator(answer: Answer, name: str) -> str | None:
+    value = answer.headers.get(name, "")
+    fits = value.isascii() and value.isprintable() and len(value) <= _MOST_VALIDATOR_CHARACTERS
+    return value if value and fits else None
+
+
 _NOTHING = PageContent(
     lines=b"",
     records=0,
     total_records=None,
     total_pages=None,
-    following=None,
+    following=Following(),
     newest=None,
     shape=Shape(),
 )

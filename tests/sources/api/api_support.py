@@ -206,8 +206,6 @@ class RawServer:
                     return
         except (asyncio.IncompleteReadError, ConnectionError):
             return
-        finally:
-            writer.close()
 
 
 @asynccontextmanager
@@ -219,6 +217,8 @@ async def raw_server(*replies: Reply) -> AsyncIterator[RawServer]:
         task = asyncio.create_task(server.serve(reader, writer))
         running.add(task)
         task.add_done_callback(running.discard)
+        # Also where it is cancelled before it begins.
+        task.add_done_callback(lambda _task: writer.close())
 
     listening = await asyncio.start_server(accept, "127.0.0.1", 0)
     server.port = listening.sockets[0].getsockname()[1]
@@ -230,3 +230,4 @@ async def raw_server(*replies: Reply) -> AsyncIterator[RawServer]:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await listening.wait_closed()
+        await asyncio.sleep(0)

@@ -23,9 +23,12 @@ from api_support import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from techmart_fast.contract import default_contract
 from techmart_fast.contract.endpoint import Cursors, NextAddresses, NoPages, NumberedPages, Offsets
 from techmart_fast.dev.catalog_server import CatalogOptions, CatalogServer, Faults, Pages
 from techmart_fast.errors import SourceAnswerError
+from techmart_fast.records import Feed
+from techmart_fast.sources import discover
 from techmart_fast.sources.api import PageFetched, fetch
 
 SMALL = CatalogOptions(products=25, pages=Pages(size=10, max_size=20))
@@ -152,6 +155,14 @@ async def test_numbers_are_kept_to_the_last_digit(tmp_path: Path) -> None:
     assert json.loads(line, parse_float=Decimal)["p"] == Decimal("19.990000000000000001")
 
 
+@pytest.mark.parametrize(("products", "form"), [(25, "ndjson"), (1, "ndjson"), (0, "empty")])
+async def test_a_capture_is_a_file_like_any_other(products: int, form: str, tmp_path: Path) -> None:
+    async with CatalogServer(CatalogOptions(products=products)) as server:
+        got = await fetch(endpoint(server.address), folder=tmp_path)
+    (file,) = discover(Feed.PRODUCTS, [str(got.path)], contract=default_contract())
+    assert (file.format, file.fingerprint, file.size_bytes) == (form, got.sha256, got.size_bytes)
+
+
 async def test_records_may_be_deep_in_the_answer(tmp_path: Path) -> None:
     body = '{"meta": {"data": [9]}, "result": {"n": 1, "items": [{"a": 1}, {"a": [2]}]}}'
     async with raw_server(reply(body)) as server:
@@ -203,6 +214,41 @@ async def test_records_that_are_missing_make_the_catalogue_incomplete(tmp_path: 
     async with raw_server(*replies) as server:
         part = await fetch(endpoint(server.address), folder=tmp_path)
     assert (whole.complete, part.complete) == (True, False)
+
+
+async def test_a_short_first_page_may_be_an_exception(tmp_path: Path) -> None:
+    def answer(asked: Asked) -> bytes:
+        page = asked.number("page")
+        if page > 3:
+            return reply("{}", status=404)
+        rows = [{"id": 10 * page + number} for number in range(1 if page == 1 else 2)]
+        return reply(json.dumps({"data": rows, "total": 6}))
+
+    async with raw_server(answer) as server:
+        got = await fetch(endpoint(server.address, page_size=2), folder=tmp_path)
+    assert (got.records, got.complete) == (5, False)
+
+
+@pytest.mark.parametrize(
+    ("pages", "rest", "complete"),
+    [
+        (NextAddresses(), "", False),
+        (NextAddresses(), ', "next": null', True),
+        (NextAddresses(), ', "total": 2', True),
+        (Cursors(), "", False),
+        (Cursors(), ', "next_cursor": ""', True),
+        (Cursors(more="more"), ', "more": false', True),
+    ],
+)
+async def test_a_full_page_that_says_nothing_of_the_next_one_may_not_be_the_last(
+    pages: NextAddresses | Cursors, rest: str, complete: bool, tmp_path: Path
+) -> None:
+    async with raw_server(reply(f'{{"data": [{{"id": 1}}, {{"id": 2}}]{rest}}}')) as server:
+        full = endpoint(server.address, pagination=pages, page_size=2)
+        assert (await fetch(full, folder=tmp_path)).complete is complete
+        if "more" not in rest:
+            short = endpoint(server.address, pagination=pages, page_size=3)
+            assert (await fetch(short, folder=tmp_path)).complete
 
 
 async def test_more_records_than_announced_are_an_error(tmp_path: Path) -> None:

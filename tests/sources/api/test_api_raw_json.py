@@ -54,7 +54,7 @@ def read(text: str, *path: str) -> tuple[Listed, list[Any]]:
     return read_list(text, path, begin), values
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(elements=st.lists(VALUES, max_size=6), blank=BLANKS, before=VALUES, after=VALUES)
 def test_every_element_keeps_its_text(
     elements: list[str], blank: str, before: str, after: str
@@ -94,7 +94,7 @@ def test_what_is_refused_is_what_others_refuse(text: str, place: int, noise: str
         assert len(listed.texts) == len(json.loads(damaged))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(text=VALUES)
 def test_it_agrees_with_the_parser_of_the_pipeline(text: str) -> None:
     try:

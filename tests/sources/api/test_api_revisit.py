@@ -21,7 +21,7 @@ from api_support import (
 
 from techmart_fast.contract.endpoint import Incremental, NoPages
 from techmart_fast.dev.catalog_server import CatalogOptions, CatalogServer, Pages
-from techmart_fast.errors import SourceAnswerError
+from techmart_fast.errors import SourceAnswerError, SourceDriftError
 from techmart_fast.sources.api import Checkpoint, fetch
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -160,6 +160,7 @@ def rows(*moments: str) -> bytes:
         (['"yesterday"', "7", "null", '"2025-03-01"'], "2025-03-01T00:00:00+00:00"),
         (['"9999-12-31T23:59:59-12:00"'], None),
         (["null"], None),
+        (["20250301"], None),
         # A damaged record from the future must not hide what comes until then.
         (['"2999-01-01T00:00:00Z"'], START.isoformat()),
     ],
@@ -190,6 +191,13 @@ async def test_the_watermark_never_goes_back_and_is_asked_with_its_overlap(tmp_p
             got = await fetch(asked, folder=tmp_path, since=since)
             assert got.checkpoint.watermark == watermark
     assert server.asked[0].target == "/products?since=2025-03-01T11:58:30Z"
+
+
+async def test_records_without_the_field_of_the_watermark_are_drift(tmp_path: Path) -> None:
+    async with CatalogServer(CatalogOptions(products=25)) as server:
+        asked = endpoint(server.address, incremental=Incremental(field="changed_at"))
+        with pytest.raises(SourceDriftError, match="lacks the field 'changed_at'"):
+            await fetch(asked, folder=tmp_path)
 
 
 async def test_a_fetch_that_fails_moves_no_watermark(tmp_path: Path) -> None:
