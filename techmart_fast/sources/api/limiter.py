@@ -10,39 +10,66 @@ from techmart_fast.sources.api.events import Observer, Paused
 from techmart_fast.sources.api.server_hints import Quota
 
 SAFETY_SECONDS = 0.06
-"""By how much later one request than another may reach the server without breaking the limit.
+"""How much later than it was sent a request may reach the server, where nothing tells more.
 
-It costs 6 % of the rate at any rate above 1 a second: a window of 1.06 s gets what 1 s may have.
+At worst, it costs 6 % of a rate above 1 a second. A quick answer tells more: it came after that.
 """
 
-_CATCH_UP_SECONDS = 0.03
+_MOST_STALL_SECONDS = 0.15
+_RECENT_ANSWERS = 50
+_SPACING_SECONDS = 0.005
+_CATCH_UP_SECONDS = 0.05
 
 
 class Grant:
-    """The leave to send one request. Until `settle` is called, it may be sent at any moment."""
+    """The leave to send one request. Until `sent` is called, it may be sent at any moment."""
 
-    def __init__(self, clocks: Clocks) -> None:
+    def __init__(self, clocks: Clocks, latencies: deque[float]) -> None:
         self._clocks = clocks
-        self._at: float | None = None
+        self._latencies = latencies
+        self._sent: float | None = None
+        self._arrived: float | None = None
 
-    def settle(self) -> None:
-        """Its headers were sent just now, or never will be. Only the first call counts."""
-        if self._at is None:
-            self._at = self._clocks.monotonic()
+    def sent(self) -> None:
+        """Its headers were sent just now. Only the first call counts."""
+        if self._sent is None:
+            self._sent = self._clocks.monotonic()
+
+    def answered(self) -> None:
+        """An answer began to come: by now the request has reached the server."""
+        if self._arrived is None and self._sent is not None:
+            self._arrived = self.latest_arrival
+            self._latencies.append(self._clocks.monotonic() - self._sent)
+
+    def ended(self) -> None:
+        """It is over, with or without an answer; it may never have been sent."""
+        self.sent()
+        if self._arrived is None:
+            self._arrived = self.latest_arrival
 
     @property
-    def at(self) -> float:
-        """When it was sent, or now."""
-        return self._clocks.monotonic() if self._at is None else self._at
+    def latest_arrival(self) -> float:
+        """When it reached the server at the latest, by what is known.
+
+        A longer wait than for all recent answers may be a stall on the way: it counts, too.
+        """
+        if self._arrived is not None:
+            return self._arrived
+        now = self._clocks.monotonic()
+        if self._sent is None:
+            return now
+        unusual = now - self._sent - max(self._latencies, default=0.0)
+        stall = min(max(0.0, unusual), _MOST_STALL_SECONDS)
+        return min(now, self._sent + SAFETY_SECONDS + stall)
 
 
 class RateLimiter:
     """Grants at most `rate` requests a second, evenly spaced, in the order in which they ask.
 
-    Between the sending of a request and the grant of the n-th after it (n being the rate) there are
-    always 1 s and `SAFETY_SECONDS`: neither the time that a connection takes nor a latency that
-    varies less than that can bring more than n of them into one second. A late timer is made up
-    for by up to `_CATCH_UP_SECONDS`, which that rule bounds.
+    Between the latest arrival of a request at the server and the grant of the n-th after it (n
+    being the rate) there is always a second: neither the time that a connection takes, nor
+    latencies that vary, nor a stall bring more than n of them into one second of the server. A
+    late timer is made up for by up to `_CATCH_UP_SECONDS`, which that rule bounds.
     """
 
     def __init__(
@@ -54,8 +81,9 @@ class RateLimiter:
         self._observer = observer
         self._burst = burst
         self._renewal_seconds = math.ceil(burst / rate)
-        self._window = burst / rate + SAFETY_SECONDS
-        self._interval = self._window / burst
+        self._window = burst / rate
+        self._interval = (self._window + _SPACING_SECONDS) / burst
+        self._latencies: deque[float] = deque(maxlen=_RECENT_ANSWERS)
         self._recent: deque[Grant] = deque(maxlen=burst)
         self._slot = -math.inf
         self._paused_until = -math.inf
@@ -73,7 +101,7 @@ class RateLimiter:
                 await self._deadline.sleep(wait, self._why)
             now = self._clocks.monotonic()
             self._slot = max(self._slot, now - _CATCH_UP_SECONDS) + self._interval
-            grant = Grant(self._clocks)
+            grant = Grant(self._clocks, self._latencies)
             self._recent.append(grant)
             return grant
 
@@ -104,5 +132,5 @@ class RateLimiter:
     def _earliest(self) -> float:
         earliest = max(self._slot, self._paused_until)
         if len(self._recent) == self._recent.maxlen:
-            earliest = max(earliest, self._recent[0].at + self._window)
+            earliest = max(earliest, self._recent[0].latest_arrival + self._window)
         return earliest

@@ -23,7 +23,7 @@ from techmart_fast.sources.api.coding import (
     TooLargeError,
 )
 from techmart_fast.sources.api.credentials import Secret
-from techmart_fast.sources.api.limiter import Grant, RateLimiter
+from techmart_fast.sources.api.limiter import RateLimiter
 from techmart_fast.sources.api.redirects import follow, is_same_origin
 from techmart_fast.version import VERSION
 
@@ -57,20 +57,16 @@ class SecondSendError(aiohttp.ClientConnectionError):
 
 
 class _Hop:
-    """One sending of a request: its leave of the limiter ends when its headers are out."""
+    """One sending of a request. aiohttp must not repeat it by itself, beside the rate limit."""
 
-    def __init__(self, grant: Grant) -> None:
-        self._grant = grant
-        self._sent = False
+    def __init__(self) -> None:
+        self._begun = False
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        if self._sent:
+        if self._begun:
             raise SecondSendError("the connection was closed")
-        self._sent = True
+        self._begun = True
         return await handler(request)
-
-    def settle(self) -> None:
-        self._grant.settle()
 
 
 class Transport:
@@ -172,19 +168,20 @@ class Transport:
         if self._session is None:
             raise RuntimeError("the transport is not open")
         self._guard.check(address)
-        hop = _Hop(await self._limiter.admit())
+        grant = await self._limiter.admit()
         self.requests += 1
         try:
             async with self._session.get(
                 address,
                 headers=headers,
                 allow_redirects=False,
-                middlewares=(hop,),
-                trace_request_ctx=hop,
+                middlewares=(_Hop(),),
+                trace_request_ctx=grant,
             ) as response:
+                grant.answered()
                 yield response
         finally:
-            hop.settle()
+            grant.ended()
 
     async def _read(
         self, response: ClientResponse, address: URL, place: str, *, at_home: bool
@@ -243,7 +240,7 @@ class Transport:
 
 
 async def _headers_sent(_session: object, context: SimpleNamespace, _parameters: object) -> None:
-    context.trace_request_ctx.settle()
+    context.trace_request_ctx.sent()
 
 
 async def _drain(response: ClientResponse) -> None:
