@@ -18,6 +18,7 @@ from techmart_fast.cli.invocation import Invocation
             "run --users users.csv --products catalogue/ --transactions 'sales/*.json.gz'",
         ),
         ("From another program", "run --transactions - < today.ndjson"),
+        ("Products from an API", "run --products https://shop.example/api/products"),
         ("Another shop's names, currencies and limits", "run --contract shop.toml --users u.csv"),
         ("What it would take, without loading anything", "run --dry-run --users u.csv"),
         ("For scripts: one JSON object on standard output", "run --json --quiet"),
@@ -27,19 +28,19 @@ from techmart_fast.cli.invocation import Invocation
     "--transactions",
     multiple=True,
     metavar="SPEC",
-    help="File, glob, folder or - (standard input) of transactions. Repeatable.",
+    help="File, glob, folder, - (standard input) or API address of transactions. Repeatable.",
 )
 @click.option(
     "--users",
     multiple=True,
     metavar="SPEC",
-    help="File, glob, folder or - of users. Repeatable.",
+    help="File, glob, folder, - or API address of users. Repeatable.",
 )
 @click.option(
     "--products",
     multiple=True,
     metavar="SPEC",
-    help="File, glob, folder or - of products. Repeatable.",
+    help="File, glob, folder, - or API address of products. Repeatable.",
 )
 @click.option(
     "--contract",
@@ -95,9 +96,10 @@ def run(
     """Load feeds into PostgreSQL and the warehouse.
 
     The rollups that the new rows touch are recomputed. Without any source the bundled sample is
-    loaded. Formats (JSON array, NDJSON, CSV) and
+    loaded, its products from a simulated API. Formats (JSON array, NDJSON, CSV) and
     compression (gzip, zstd, bz2) are told by content. Running the same files again changes
-    nothing; a run that was stopped is carried on by running it again.
+    nothing; a run that was stopped is carried on by running it again. APIs are asked as the
+    contract describes them, also where they are not named here.
     """
     if sum(specs.count("-") for specs in (transactions, users, products)) > 1:
         raise click.UsageError("Standard input (-) can be read for one feed only.")
