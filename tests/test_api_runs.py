@@ -122,6 +122,10 @@ async def test_what_a_whole_catalogue_lacks_becomes_inactive(make_shop: MakeShop
     states = {name: row["is_active"] for name, row in (await products(shop)).items()}
     assert states.pop("prd_000012") is False
     assert all(states.values())
+    async with CatalogServer(CatalogOptions(products=0)) as server:
+        empty = await shop.run(NOTHING, contract=described(server))
+    assert empty.deactivated == 0
+    assert any("is empty" in note for note in empty.notes)
 
 
 @pytest.mark.parametrize(

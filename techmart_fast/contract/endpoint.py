@@ -295,6 +295,11 @@ class Endpoint(_Part):
         return f"{parts.netloc}{parts.path}"
 
     @property
+    def host(self) -> str:
+        """Host and port of the address."""
+        return urlsplit(self.address).netloc
+
+    @property
     def lists_everything(self) -> bool:
         """Whether what is missing from the whole list is nowhere."""
         return not self.query if self.catalogue is None else self.catalogue == "complete"

@@ -76,6 +76,8 @@ class Journal:
         for feed, report in self.fetched.items():
             if report.unchanged:
                 yield f"{feed}: nothing has changed at {report.where} since the last fetch."
+            if report.complete and not report.records and not report.resumed:
+                yield f"{feed}: the list at {report.where} is empty. Nothing was changed for it."
             if report.shifted:
                 yield (
                     f"{feed}: records came or went at {report.where} while their pages were "

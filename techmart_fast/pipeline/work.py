@@ -116,27 +116,32 @@ class Work:
                 await remember(of_api, postgres=self._sinks.postgres, lease=self._lease)
 
     async def _fetch(self, endpoints: Mapping[Feed, Endpoint]) -> Mapping[Feed, FetchedFeed]:
-        """What the APIs have, all of it before anything is loaded: a list is whole or not there."""
+        """What the APIs have, all of it before anything is loaded: a list is whole or not there.
+
+        Hosts are asked at the same time, feeds of one host in turn: its limit is for all of them.
+        """
         if not endpoints:
             return {}
         known = await self._sinks.postgres.publication()
         folder = self._sinks.home.fetches / known.database_id.hex
         fetched: dict[Feed, FetchedFeed] = {}
 
-        async def one(feed: Feed, endpoint: Endpoint) -> None:
-            fetched[feed] = await fetch_feed(
-                feed,
-                endpoint,
-                contract=self._journal.contract,
-                postgres=self._sinks.postgres,
-                folder=folder,
-                observer=self._observer,
-            )
-            self._journal.fetched[feed] = fetched[feed].report
+        async def from_host(feeds: Mapping[Feed, Endpoint]) -> None:
+            for feed, endpoint in feeds.items():
+                fetched[feed] = await fetch_feed(
+                    feed,
+                    endpoint,
+                    contract=self._journal.contract,
+                    postgres=self._sinks.postgres,
+                    folder=folder,
+                    observer=self._observer,
+                )
+                self._journal.fetched[feed] = fetched[feed].report
 
-        await together(
-            {f"fetch {feed}": one(feed, endpoint) for feed, endpoint in endpoints.items()}
-        )
+        hosts: dict[str, dict[Feed, Endpoint]] = {}
+        for feed, endpoint in endpoints.items():
+            hosts.setdefault(endpoint.host, {})[feed] = endpoint
+        await together({f"fetch from {host}": from_host(feeds) for host, feeds in hosts.items()})
         return fetched
 
     async def _load(
