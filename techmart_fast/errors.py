@@ -139,6 +139,10 @@ class SinkError(TechmartError):
         self.batch = batch
 
 
+class RefusedRowError(SinkError):
+    """PostgreSQL refuses a row of a batch, for its type, a constraint or a trigger."""
+
+
 class SinkAccessError(SinkError):
     """The server refused the credentials, the database or a privilege."""
 

@@ -68,6 +68,7 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
             "price_not_positive": "is not above zero",
             "invalid_inventory": "is not a whole number of zero or more",
             "value_too_long": "is longer than the limit for text",
+            "refused_by_database": "PostgreSQL does not take the row",
         },
     )
 )

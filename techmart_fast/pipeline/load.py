@@ -26,6 +26,7 @@ from techmart_fast.pipeline.limits import RejectionLimit
 from techmart_fast.pipeline.meter import Lap, Meter
 from techmart_fast.pipeline.prepare import PreparedBlock, Stages, prepare, unknown_names
 from techmart_fast.pipeline.progress import FeedProgress, RunObserver
+from techmart_fast.pipeline.refused import BatchSink, CarefulSink, block_of
 from techmart_fast.postgres import BatchOutcome, BatchWrite, Lease, Spool
 from techmart_fast.quality import QualityTally
 from techmart_fast.records import (
@@ -33,6 +34,7 @@ from techmart_fast.records import (
     BatchIdentity,
     Block,
     Cut,
+    DecodedBatch,
     Feed,
     FeedCounts,
     SourceFile,
@@ -53,13 +55,6 @@ class BlockSource(Protocol):
         self, file: SourceFile, contract: Contract, *, block_bytes: int, max_record_bytes: int
     ) -> Iterator[Block]:
         """Blocks of one file, in order."""
-
-
-class BatchSink(Protocol):
-    """Commits batches; the part of the PostgreSQL sink that a feed needs."""
-
-    async def write(self, writer: int, write: BatchWrite) -> BatchOutcome:
-        """Commit one batch on a writer's connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +119,9 @@ class FeedLoad:
     ) -> None:
         self._plan = plan
         self._blocks = blocks
-        self._sink = sink
+        self._careful = CarefulSink(
+            sink, decode=self._decode_again, spool_rejections=self._spool_rejections
+        )
         self._meter = meter
         self._observer = observer
         self._committed = committed
@@ -225,7 +222,7 @@ class FeedLoad:
             write = share.write
             rows, size = write.read, write.candidates.nbytes
             with self._meter.lap("postgres", rows=rows, size_bytes=size):
-                outcome = await self._sink.write(writer, write)
+                write, outcome = await self._careful.write(writer, write)
             if outcome.skipped and write.rejected_file is not None:
                 # Its rejections are in the outbox or the warehouse since the batch was committed.
                 await asyncio.to_thread(write.rejected_file.path.unlink, missing_ok=True)
@@ -234,6 +231,20 @@ class FeedLoad:
             self._observer.progress(self._progress(write))
             if self._plan.limit is not None:
                 self._plan.limit.check(self._outcome.counts.rejected)
+
+    def _decode_again(self, identity: BatchIdentity) -> DecodedBatch:
+        plan, file = self._plan, identity.source
+        cut = self._blocks(
+            file,
+            plan.contract,
+            block_bytes=plan.cut.block_bytes,
+            max_record_bytes=plan.max_record_bytes,
+        )
+        try:
+            block = block_of(cut, first_byte=identity.first_byte, name=file.name)
+        finally:
+            _close(cut)
+        return plan.stages.decode(block, plan.contract)
 
     def _spool(self, table: LoadTable, identity: BatchIdentity) -> Spool:
         return spooler(

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from techmart_fast.contract import Contract
 from techmart_fast.decode import blocks
+from techmart_fast.errors import RefusedRowError
 from techmart_fast.local import LocalHome
 from techmart_fast.pipeline.fetching import fetch_to_look
 from techmart_fast.pipeline.find import found
@@ -192,6 +193,10 @@ class _CountingSink:
             ),
             judged=None,
         )
+
+    async def refused_rows(self, _writer: int, _write: BatchWrite) -> Mapping[int, RefusedRowError]:
+        """None: whatever is valid is counted."""
+        return {}
 
     async def _take(self, file: SpooledFile) -> None:
         self.files.setdefault(LoadTable(file.table), []).append(file)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import asyncpg
 
-from techmart_fast.errors import SinkAccessError, SinkError
+from techmart_fast.errors import RefusedRowError, SinkAccessError, SinkError
 
 CONNECT_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError)
 """What opening a connection may raise."""
@@ -172,23 +172,35 @@ def _other_schema(error: BaseException, doing: str) -> SinkError:
     )
 
 
+def _conflict(error: BaseException, doing: str) -> SinkError:
+    return SinkError(f"{_of_rule(error, doing)}.", transient=True, table=_table(error))
+
+
 def _refused_row(error: BaseException, doing: str) -> SinkError:
-    table: str | None = getattr(error, "table_name", None)
+    return RefusedRowError(f"{_of_rule(error, doing)}.", table=_table(error))
+
+
+def _refused_by_trigger(error: BaseException, doing: str) -> SinkError:
+    # The trigger's own words may quote the row.
+    return RefusedRowError(f"A trigger refused a row ({doing}).", table=_table(error))
+
+
+def _of_rule(error: BaseException, doing: str) -> str:
     rule = getattr(error, "constraint_name", None) or getattr(error, "column_name", None)
-    return SinkError(
-        f"PostgreSQL refused a row of {table} ({rule}, {doing}).",
-        transient=isinstance(error, _TRANSIENT),
-        table=table,
-    )
+    return f"PostgreSQL refused a row of {_table(error)} ({rule}, {doing})"
+
+
+def _table(error: BaseException) -> str | None:
+    return getattr(error, "table_name", None)
 
 
 def _refused_value(error: BaseException, doing: str) -> SinkError:
     # The server's own text may quote the value, so only the place is taken from it.
     found = _COPY_PLACE.search(str(getattr(error, "context", None) or ""))
-    table: str | None = found["table"] if found else getattr(error, "table_name", None)
+    table = found["table"] if found else _table(error)
     column = (found["column"] if found else None) or getattr(error, "column_name", None)
     code = getattr(error, "sqlstate", None)
-    return SinkError(
+    return RefusedRowError(
         f"PostgreSQL refused a value of {table or 'a table'}, column {column or 'unknown'} "
         f"({code}, {doing}).",
         table=table,
@@ -218,7 +230,9 @@ _AT_STATEMENT: _Rules = (
     ((asyncpg.ReadOnlySQLTransactionError,), _read_only),
     ((asyncpg.DuplicateTableError,), _not_empty),
     ((asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError), _other_schema),
+    (_CONFLICTS, _conflict),
     ((asyncpg.IntegrityConstraintViolationError,), _refused_row),
+    ((asyncpg.RaiseError,), _refused_by_trigger),
     ((asyncpg.DataError,), _refused_value),
     (_LOST, _connection_lost),
 )

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from techmart_fast.errors import RefusedRowError
 from techmart_fast.postgres import quarantine, staging
 from techmart_fast.postgres.encode import copy_bytes, with_constants
 from techmart_fast.postgres.fold import Rows, missing_parents, shape, to_mask
@@ -23,8 +24,34 @@ from techmart_fast.records import FeedCounts, SpooledFile
 from techmart_fast.together import both
 
 
-async def load(frame: Frame, write: BatchWrite) -> BatchOutcome:
-    """Write one batch; see `PostgresSink.write`."""
+class _TakenBackError(Exception):
+    """The batch could be written, and was only tried."""
+
+
+async def try_rows(frame: Frame, write: BatchWrite, rows: Rows) -> RefusedRowError | None:
+    """Write these rows of a batch, and take them back; the error, if PostgreSQL refuses one.
+
+    Raises:
+        SinkError: they can't be written for another reason.
+    """
+    some = replace(
+        write,
+        candidates=write.candidates.take(pa.array(rows)),
+        rejections=write.rejections.slice(0, 0),
+        read=int(rows.size),
+        rejected_file=None,
+    )
+    try:
+        await load(frame, some, keep=False)
+    except _TakenBackError:
+        return None
+    except RefusedRowError as error:
+        return error
+    return None
+
+
+async def load(frame: Frame, write: BatchWrite, *, keep: bool = True) -> BatchOutcome:
+    """Write one batch; see `PostgresSink.write`. Without `keep` it is taken back at the end."""
     identity, table = write.identity, table_of(write.identity.feed)
     form = await asyncio.to_thread(shape, write.candidates, table)
     async with frame.transaction(identity.batch_id, gate="gate" if table.held else None):
@@ -47,7 +74,7 @@ async def load(frame: Frame, write: BatchWrite) -> BatchOutcome:
         )
         spooled, superseded = await both(
             ("spool", "write rows"),
-            spool_rows(write.spool, table, accepted, claim.catalogue),
+            spool_rows(write.spool, table, accepted, claim.catalogue) if keep else _no_file(),
             writer.write(write, plan),
         )
         dates = touched_dates(spooled, plan.judged.old_dates)
@@ -71,6 +98,8 @@ async def load(frame: Frame, write: BatchWrite) -> BatchOutcome:
             flagged=flagged,
         )
         await frame.checkpoint(write.lease, identity)
+        if not keep:
+            raise _TakenBackError
     return BatchOutcome(
         batch_id=identity.batch_id,
         counts=counts,
@@ -80,6 +109,10 @@ async def load(frame: Frame, write: BatchWrite) -> BatchOutcome:
         superseded=superseded,
         dates=dates,
     )
+
+
+async def _no_file() -> None:
+    """What is taken back leaves no file."""
 
 
 async def spool_rows(

@@ -1,7 +1,7 @@
 """The sink's front door: connections, one per writer and one for control, and every operation."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from datetime import date
 from types import TracebackType
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from techmart_fast.bundled import bundled
 from techmart_fast.contract.model import OrdinalPolicy
-from techmart_fast.errors import SinkError
+from techmart_fast.errors import RefusedRowError, SinkError
 from techmart_fast.postgres import (
     api,
     catalogue,
@@ -26,7 +26,8 @@ from techmart_fast.postgres import (
 from techmart_fast.postgres import lease as leases
 from techmart_fast.postgres.connections import Connections
 from techmart_fast.postgres.faults import is_conflict
-from techmart_fast.postgres.load import load
+from techmart_fast.postgres.fold import Rows
+from techmart_fast.postgres.load import load, try_rows
 from techmart_fast.postgres.model import (
     ApiCheckpoint,
     BatchOutcome,
@@ -48,6 +49,7 @@ from techmart_fast.postgres.model import (
     Spool,
     UntoldRun,
 )
+from techmart_fast.postgres.refusals import find_refused
 from techmart_fast.postgres.target import PostgresTarget
 from techmart_fast.records import Cut, Feed, SourceFile
 from techmart_fast.results import WarehouseCost
@@ -227,6 +229,10 @@ class PostgresSink:
         The Parquet file of the accepted rows is on disk before the transaction commits. A COMMIT
         whose answer was lost is looked up by `batch_id`. After a transient `SinkError` the batch is
         not committed and may be written again.
+
+        Raises:
+            RefusedRowError: a row is refused; `refused_rows` tells which.
+            SinkError: anything else.
         """
         for attempt in range(1, _CONFLICT_ATTEMPTS + 1):
             frame = await self._connections.writer(writer, write.identity.feed)
@@ -236,6 +242,20 @@ class PostgresSink:
                 if attempt == _CONFLICT_ATTEMPTS or not is_conflict(error):
                     raise
         raise AssertionError("unreachable")
+
+    async def refused_rows(self, writer: int, write: BatchWrite) -> Mapping[int, RefusedRowError]:
+        """The rows of a batch's candidates that PostgreSQL refuses, by number; writes nothing.
+
+        Raises:
+            RefusedRowError: they are too many to be an exception.
+            SinkError: the batch can't be written for another reason.
+        """
+
+        async def attempt(rows: Rows) -> RefusedRowError | None:
+            frame = await self._connections.writer(writer, write.identity.feed)
+            return await try_rows(frame, write, rows)
+
+        return await find_refused(write.candidates.num_rows, attempt)
 
     async def release_held(
         self, lease: Lease, spool: Spool, *, max_rows: int = 50_000

@@ -84,6 +84,7 @@ def test_the_sample_has_every_kind_of_defect_and_every_reason_for_a_transaction(
     for feed in ("users", "products"):
         assert set(truth["defects"][feed]) == set(DefectKind) - {"orphans", "late"}
     elsewhere = {"record_too_large", "invalid_csv", "timestamp_in_gap", "value_too_long"}
+    elsewhere |= {"refused_by_database"}
     of_others = {"invalid_email", "invalid_date", "invalid_inventory", "price_not_positive"} | {
         code for code in REASONS if code.startswith("unknown_")
     }
