@@ -397,6 +397,7 @@ CREATE TABLE IF NOT EXISTS techmart_loader.batches (
     flagged          bigint      NOT NULL DEFAULT 0,
     judged_by        uuid        NOT NULL,
     committed_at     timestamptz NOT NULL DEFAULT now(),
+    resent           bigint      NOT NULL DEFAULT 0,
     CONSTRAINT batches_batch_id_once UNIQUE (batch_id),
     CONSTRAINT batches_kind_known CHECK (kind IN ('load', 'release', 'deactivate')),
     CONSTRAINT batches_add_up CHECK (records_read = loaded + duplicate + held + rejected)
@@ -409,6 +410,8 @@ COMMENT ON COLUMN techmart_loader.batches.flagged IS
     'Loaded records with a business rule flag.';
 COMMENT ON COLUMN techmart_loader.batches.judged_by IS
     'The run whose quality counts this batch: that which took it in, unless it never completed.';
+COMMENT ON COLUMN techmart_loader.batches.resent IS
+    'Of the duplicates, what another file had before: an API sends unchanged records again.';
 COMMENT ON INDEX techmart_loader.batches_batch_id_once IS
     'Serves skipping a committed batch, and looking up a COMMIT whose answer was lost.';
 
@@ -547,6 +550,7 @@ CREATE TABLE IF NOT EXISTS techmart_loader.api_checkpoints (
     checkpoint       jsonb       NOT NULL,
     sha256           text,
     contract_version text        NOT NULL,
+    newest_ordinal   bigint,
     run_id           uuid        NOT NULL REFERENCES techmart_loader.runs,
     stored_at        timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (feed, selection)

@@ -99,6 +99,9 @@ class FetchReport:
         unchanged: the service, or what came, says that nothing has changed since the last fetch.
         complete: everything that the service has came.
         shifted: records came or went while their pages were fetched.
+        missing: records that the service announced, and that did not come.
+        doubtful: the list ended without a word of the service where it could have gone on.
+        repeated: records that came twice; a page may have been passed over.
         changes: how the shape of the records differs from before, as sentences.
     """
 
@@ -112,6 +115,9 @@ class FetchReport:
     unchanged: bool = False
     complete: bool = False
     shifted: bool = False
+    missing: int = 0
+    doubtful: bool = False
+    repeated: int = 0
     changes: tuple[str, ...] = ()
 
 
@@ -163,7 +169,8 @@ class RunResult:
     def nothing_new(self) -> bool:
         """Whether the run changed nothing in either sink."""
         unchanged = all(counts.loaded == 0 and counts.held == 0 for counts in self.feeds.values())
-        return self.status is RunStatus.COMPLETED and unchanged and not self.released
+        changed_beside = self.released or self.deactivated
+        return self.status is RunStatus.COMPLETED and unchanged and not changed_beside
 
     def to_dict(self) -> dict[str, object]:
         """The object that `run --json` prints."""

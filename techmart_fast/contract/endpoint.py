@@ -256,7 +256,7 @@ class Endpoint(_Part):
         page_size: records to ask for at once; a server may give fewer.
         catalogue: whether a list of products that came whole is all there is, so that products
             missing from it become inactive: `complete` or `partial`. Unset, it is complete unless
-            `query` selects some.
+            `query`, or a query in the address, selects some.
         etag_covers: what an unchanged first page says. `page`: only itself, so that it saves a
             fetch only if there is no other page. `list`: that nothing at all has changed.
         drift: what to do when required fields vanish, or types or the envelope change: `stop`,
@@ -302,7 +302,9 @@ class Endpoint(_Part):
     @property
     def lists_everything(self) -> bool:
         """Whether what is missing from the whole list is nowhere."""
-        return not self.query if self.catalogue is None else self.catalogue == "complete"
+        if self.catalogue is not None:
+            return self.catalogue == "complete"
+        return not self.query and not urlsplit(self.address).query
 
     @property
     def selection(self) -> str:

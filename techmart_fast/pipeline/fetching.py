@@ -79,7 +79,9 @@ async def fetch_feed(
         now=datetime.now(UTC),
     )
     if kept is not None:
-        report = FetchReport(where=endpoint.where, resumed=True, complete=kept.complete)
+        report = FetchReport(
+            where=endpoint.where, records=kept.records, resumed=True, complete=kept.complete
+        )
         return await asyncio.to_thread(_fetched, feed, endpoint, report, captures, kept)
     since = _since(stored, contract)
     rules = contract.rules(feed)
@@ -90,7 +92,12 @@ async def fetch_feed(
         required=[rules.source_name(field) for field in rules.required],
         observer=_Watch(feed, endpoint, observer),
     )
-    same = stored is not None and stored.sha256 == fetched.sha256 and since is not None
+    same = (
+        stored is not None
+        and stored.is_newest
+        and stored.sha256 == fetched.sha256
+        and stored.contract_version == contract.version
+    )
     reached = ApiCheckpoint(
         text=fetched.checkpoint.model_dump_json(),
         sha256=None if fetched.path is None else fetched.sha256,
@@ -150,6 +157,12 @@ async def remember(fetched: FetchedFeed, *, postgres: PostgresSink, lease: Lease
         await asyncio.to_thread(fetched.captures.drop, fetched.kept)
 
 
+async def forget(fetched: FetchedFeed) -> None:
+    """Remove a capture that can't be loaded: the next run fetches anew."""
+    if fetched.kept is not None:
+        await asyncio.to_thread(fetched.captures.drop, fetched.kept)
+
+
 def _since(stored: ApiCheckpoint | None, contract: Contract) -> Checkpoint | None:
     """What the fetch goes on from.
 
@@ -159,9 +172,12 @@ def _since(stored: ApiCheckpoint | None, contract: Contract) -> Checkpoint | Non
     if stored is None:
         return None
     checkpoint = Checkpoint.model_validate_json(stored.text)
-    if stored.contract_version == contract.version:
-        return checkpoint
-    return Checkpoint(selection=checkpoint.selection, shape=checkpoint.shape)
+    if stored.contract_version != contract.version:
+        return Checkpoint(selection=checkpoint.selection, shape=checkpoint.shape)
+    if not stored.is_newest:
+        # Other records came since: that nothing has changed here does not mean that it stands.
+        return checkpoint.model_copy(update={"validators": None})
+    return checkpoint
 
 
 def _fetched(
@@ -213,6 +229,8 @@ def _report(endpoint: Endpoint, fetched: Fetched, *, same: bool) -> FetchReport:
         unchanged=fetched.unchanged or same,
         complete=fetched.complete,
         shifted=fetched.shifted,
+        missing=fetched.missing,
+        doubtful=fetched.doubtful,
         changes=tuple(str(change) for change in fetched.changes),
     )
 

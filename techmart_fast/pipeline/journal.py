@@ -74,17 +74,8 @@ class Journal:
 
     def _of_fetches(self) -> Iterator[str]:
         for feed, report in self.fetched.items():
-            if report.unchanged:
-                yield f"{feed}: nothing has changed at {report.where} since the last fetch."
-            if report.complete and not report.records and not report.resumed:
-                yield f"{feed}: the list at {report.where} is empty. Nothing was changed for it."
-            if report.shifted:
-                yield (
-                    f"{feed}: records came or went at {report.where} while their pages were "
-                    "fetched. Some may be missing until the next run."
-                )
-            for change in report.changes:
-                yield f"{feed}: {change}."
+            for said in _said(report):
+                yield f"{feed}: {said}"
 
     def _swallowed(self) -> Iterator[str]:
         for feed, outcome in self.outcomes.items():
@@ -98,3 +89,28 @@ class Journal:
     def bytes_read(self) -> int:
         """Decompressed bytes of all feeds."""
         return sum(outcome.bytes_read for outcome in self.outcomes.values())
+
+
+def _said(report: FetchReport) -> Iterator[str]:
+    """What is worth knowing of a fetch."""
+    where = report.where
+    if report.unchanged:
+        yield f"nothing has changed at {where} since the last fetch."
+    if report.resumed and not report.requests:
+        yield f"what an earlier run had fetched from {where}, and could not load, was loaded."
+    if report.complete and not report.records and not report.resumed:
+        yield f"the list at {where} is empty. Nothing was changed for it."
+    again = "It is not taken for whole; the next run asks for all of it again."
+    if report.shifted:
+        yield f"records came or went at {where} while their pages were fetched. {again}"
+    elif report.missing:
+        yield f"{where} announced {report.missing:,} more records than came. {again}"
+    elif report.doubtful:
+        yield f"the list at {where} ended where it could have gone on. {again}"
+    if report.repeated:
+        yield (
+            f"{report.repeated:,} of the records from {where} came twice, so others may have been "
+            "passed over: no product was marked inactive."
+        )
+    for change in report.changes:
+        yield f"{change}."

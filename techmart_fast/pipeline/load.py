@@ -61,7 +61,8 @@ class BlockSource(Protocol):
 class LoadPlan:
     """What one feed's load needs to know. Sizes in bytes; `spool_folder` holds Parquet files.
 
-    All `files` are cut by `cut`. Each lane's batches go to one writer, in order.
+    All `files` are cut by `cut`. Each lane's batches go to one writer, in order. Files of which
+    `resends` holds come from an API: what they repeat of earlier ones is no fault of theirs.
     """
 
     feed: Feed
@@ -78,6 +79,8 @@ class LoadPlan:
     max_record_bytes: int
     spool_folder: Path
     limit: RejectionLimit | None = None
+    resends: frozenset[str] = frozenset()
+    """Fingerprints of files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,7 +279,12 @@ class FeedLoad:
         counts = replace(outcome.counts, repaired=share.seen.counts.repaired)
         self._outcome = replace(self._outcome, counts=self._outcome.counts + counts)
         if outcome.judged is not None:
-            tally = QualityTally(counts=outcome.judged, flagged=outcome.flagged)
+            resends = write.identity.source.fingerprint in self._plan.resends
+            tally = QualityTally(
+                counts=outcome.judged,
+                flagged=outcome.flagged,
+                resent=outcome.resent if resends else 0,
+            )
             self._outcome = replace(self._outcome, judged=self._outcome.judged + tally + share.seen)
         source = write.identity.source
         # Compressed files have more bytes inside than on disk: they count as done at their end.

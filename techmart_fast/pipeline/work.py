@@ -3,12 +3,18 @@
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from techmart_fast.contract.endpoint import Endpoint
 from techmart_fast.decode import blocks
-from techmart_fast.errors import SpoolError, WarehouseBehindError, WarehouseError
-from techmart_fast.pipeline.fetching import FetchedFeed, fetch_feed, remember
+from techmart_fast.errors import (
+    SpoolError,
+    TechmartError,
+    WarehouseBehindError,
+    WarehouseError,
+)
+from techmart_fast.pipeline.fetching import FetchedFeed, fetch_feed, forget, remember
 from techmart_fast.pipeline.find import Found
 from techmart_fast.pipeline.journal import Journal
 from techmart_fast.pipeline.leftovers import make_run_folder, remove_leftovers
@@ -111,7 +117,12 @@ class Work:
                 await self._release()
             of_api = fetched.get(feed)
             if files.get(feed) or (of_api is not None and of_api.file is not None):
-                await self._load(feed, files.get(feed, ()), of_api)
+                try:
+                    await self._load(feed, files.get(feed, ()), of_api)
+                except* TechmartError as errors:
+                    if of_api is not None and not _may_pass(errors):
+                        await forget(of_api)
+                    raise
             if of_api is not None:
                 await remember(of_api, postgres=self._sinks.postgres, lease=self._lease)
 
@@ -173,11 +184,25 @@ class Work:
                 max_record_bytes=pipeline.max_record_bytes,
                 spool_folder=self._spool_folder,
                 limit=self._limit(feed),
+                resends=frozenset({of_api.file.fingerprint})
+                if of_api is not None and of_api.file is not None
+                else frozenset(),
             )
             await self._load_group(plan)
-        whole = of_api is not None and of_api.lists_everything
-        if feed is Feed.PRODUCTS and (whole or contract.products.catalogue == "complete"):
+        if feed is Feed.PRODUCTS and await self._is_whole(of_api, files):
             await self._deactivate(files)
+
+    async def _is_whole(self, of_api: FetchedFeed | None, files: Sequence[SourceFile]) -> bool:
+        """Whether a product that these files do not name is not sold any more."""
+        if of_api is None or of_api.kept is None:
+            return self._journal.contract.products.catalogue == "complete"
+        if not of_api.lists_everything:
+            return False
+        named = await self._sinks.postgres.products_named(files[-1].ordinal)
+        repeated = of_api.kept.records - named
+        report = replace(of_api.report, repeated=max(0, repeated))
+        self._journal.fetched[Feed.PRODUCTS] = report
+        return not report.repeated
 
     async def _register(
         self,
@@ -249,6 +274,14 @@ class Work:
         async for release in self._sinks.postgres.release_held(self._lease, spool):
             self._journal.released += release.released
             self._publisher.wake()
+
+
+def _may_pass(errors: BaseExceptionGroup[TechmartError]) -> bool:
+    """Whether the same file may be loaded later."""
+    return (
+        errors.split(lambda error: isinstance(error, TechmartError) and not error.transient)[0]
+        is None
+    )
 
 
 def _expired(days: int) -> str:

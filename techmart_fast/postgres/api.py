@@ -17,7 +17,10 @@ async def checkpoint(session: Session, feed: Feed, selection: str) -> ApiCheckpo
     if row is None:
         return None
     return ApiCheckpoint(
-        text=row["checkpoint"], sha256=row["sha256"], contract_version=row["contract_version"]
+        text=row["checkpoint"],
+        sha256=row["sha256"],
+        contract_version=row["contract_version"],
+        is_newest=row["is_newest"],
     )
 
 

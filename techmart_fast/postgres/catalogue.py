@@ -51,6 +51,12 @@ async def deactivate(frame: Frame, lease: Lease, spool: Spool, *, since_ordinal:
     return count
 
 
+async def named(session: Session, ordinal: int) -> int:
+    """How many products a file names, each once, and rejected records of it."""
+    row = await session.fetchrow(statement("catalogue", "named"), ordinal, doing=_DOING)
+    return int(row["named"]) if row else 0
+
+
 async def premium_users(session: Session, default_tier: str) -> pa.Table:
     """Users of another tier than the default: user_id, customer_tier."""
     return await fetch_arrow(

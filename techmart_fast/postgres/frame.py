@@ -52,6 +52,7 @@ class TakenIn:
     duplicate: int
     held: int
     flagged: int
+    resent: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +176,7 @@ class Frame:
         counts: FeedCounts,
         superseded: int,
         flagged: int = 0,
+        resent: int = 0,
     ) -> None:
         """Complete the batch's row; write lineage and the audit of inserts."""
         await self.session.execute(
@@ -193,6 +195,7 @@ class Frame:
             [change.inserted for change in changes],
             [change.updated for change in changes],
             [change.advanced for change in changes],
+            resent,
             doing="closing a batch",
         )
 

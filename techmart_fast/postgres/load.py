@@ -96,6 +96,7 @@ async def load(frame: Frame, write: BatchWrite, *, keep: bool = True) -> BatchOu
             counts=counts,
             superseded=superseded,
             flagged=flagged,
+            resent=plan.judged.resent,
         )
         await frame.checkpoint(write.lease, identity)
         if not keep:
@@ -106,6 +107,7 @@ async def load(frame: Frame, write: BatchWrite, *, keep: bool = True) -> BatchOu
         judged=counts,
         accepted=accepted.num_rows,
         flagged=flagged,
+        resent=plan.judged.resent,
         superseded=superseded,
         dates=dates,
     )
@@ -230,6 +232,7 @@ def _skipped(write: BatchWrite, then: TakenIn | None) -> BatchOutcome:
         counts=counts,
         judged=judged,
         flagged=then.flagged if then else 0,
+        resent=then.resent if then else 0,
     )
 
 

@@ -115,7 +115,8 @@ class BatchOutcome:
     `judged`: what the run's quality is scored on. Of a skipped batch that is nothing, if the run
     that took it in completed; else what became of it then, as no verdict included it.
     `accepted`: rows handed to the spool. `flagged`: judged loaded records with a high
-    `payment_method_risk`. `dates`: every transaction date that the batch touched in the warehouse,
+    `payment_method_risk`, `resent` of the judged duplicates are what another file had before.
+    `dates`: every transaction date that the batch touched in the warehouse,
     new and old. `superseded`: held records dropped because a newer version was loaded, so that the
     held ones of now are all ever held, less released, less superseded.
     """
@@ -126,6 +127,7 @@ class BatchOutcome:
     skipped: bool = False
     accepted: int = 0
     flagged: int = 0
+    resent: int = 0
     superseded: int = 0
     dates: tuple[date, ...] = ()
 
@@ -284,9 +286,10 @@ class ApiCheckpoint:
 
     `text` is JSON of the API source's own. `sha256` is the hex digest of the last records that were
     fetched; None (nothing came) leaves the stored one. `contract_version` is of the contract that
-    their rows were checked with.
+    their rows were checked with. `is_newest`: nothing was loaded for the feed since.
     """
 
     text: str
     sha256: str | None
     contract_version: str
+    is_newest: bool = True

@@ -281,6 +281,11 @@ class PostgresSink:
         frame = await self._connections.upkeep(Feed.PRODUCTS)
         return await catalogue.deactivate(frame, lease, spool, since_ordinal=since_ordinal)
 
+    async def products_named(self, ordinal: int) -> int:
+        """How many products a loaded file names, each once, and rejected records of it."""
+        async with self._connections.control() as session:
+            return await catalogue.named(session, ordinal)
+
     async def premium_users(self, default_tier: str) -> pa.Table:
         """Users of another tier than `default_tier`: columns user_id, customer_tier (text)."""
         async with self._connections.control() as session:

@@ -20,7 +20,8 @@ from techmart_fast.postgres.tables import Table
 class Judged:
     """What the staged records come to.
 
-    `loaded`, `held`, `duplicate` count records (`corrected` and `flagged` are parts of `loaded`);
+    `loaded`, `held`, `duplicate` count records (`corrected` and `flagged` are parts of `loaded`,
+    `resent`, which another file had before, of `duplicate`);
     `inserted`, `updated`, `advanced`, `put_on_hold` count rows; `passed_over` are held records that
     a newer one of the same batch made pointless. `accepted` are the row numbers, in
     the batch, whose content is written; for those in `rekept` the `rekept_values` are kept.
@@ -30,6 +31,7 @@ class Judged:
     held: int = 0
     duplicate: int = 0
     corrected: int = 0
+    resent: int = 0
     flagged: int = 0
     inserted: int = 0
     updated: int = 0
@@ -113,6 +115,7 @@ def _judged(row: asyncpg.Record) -> Judged:
         held=row["held"],
         duplicate=row["duplicate"],
         corrected=row["corrected"],
+        resent=row["resent"],
         flagged=row["flagged"],
         inserted=row["inserted"],
         updated=row["updated"],

@@ -54,7 +54,8 @@ class QualityTally:
     """What the dimensions are computed from, besides the counts of a feed.
 
     `flagged` loaded records have a business rule flag; `late` of `timed` records arrived after the
-    contract's `sla_hours`. `completeness` maps required fields to (filled, expected).
+    contract's `sla_hours`. `completeness` maps required fields to (filled, expected). `resent` of
+    the duplicates are no fault: an API sends records again that have not changed.
     """
 
     counts: FeedCounts = field(default_factory=FeedCounts)
@@ -62,6 +63,7 @@ class QualityTally:
     flagged: int = 0
     timed: int = 0
     late: int = 0
+    resent: int = 0
 
     def __add__(self, other: "QualityTally") -> "QualityTally":
         completeness = dict(self.completeness)
@@ -74,6 +76,7 @@ class QualityTally:
             flagged=self.flagged + other.flagged,
             timed=self.timed + other.timed,
             late=self.late + other.late,
+            resent=self.resent + other.resent,
         )
 
 
@@ -92,7 +95,7 @@ def score(tally: QualityTally, thresholds: QualityThresholds) -> dict[str, Quali
         "accuracy": (counts.read - wrong_values, counts.read),
         "consistency": (counts.loaded, counts.loaded + counts.held),
         "validity": (counts.loaded - tally.flagged, counts.loaded),
-        "uniqueness": (counts.read - counts.duplicate, counts.read),
+        "uniqueness": (counts.read - counts.duplicate + tally.resent, counts.read),
         "timeliness": (tally.timed - tally.late, tally.timed),
     }
     return {

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from techmart_fast.errors import SinkError
+from techmart_fast.errors import RefusedRowError
 from techmart_fast.postgres import Lease, PostgresSink
 from techmart_fast.records import Feed
 from tests.postgres.places import Connection
@@ -230,7 +230,7 @@ async def test_only_the_set_based_way_skips_the_triggers_of_each_row(
         """
     )
     try:
-        with pytest.raises(SinkError, match="fired") if plain_role else nullcontext():
+        with pytest.raises(RefusedRowError, match="trigger") if plain_role else nullcontext():
             await sink.write(0, batch(lease, Feed.USERS, [user("u1")]))
     finally:
         await other.execute("DROP TRIGGER fired ON users")

@@ -108,7 +108,8 @@ _BACK_TO_1 = """
     ALTER TABLE techmart_loader.runs DROP COLUMN told, DROP COLUMN warehouse_jobs,
         DROP COLUMN warehouse_bytes_billed, DROP COLUMN warehouse_usd,
         DROP COLUMN warehouse_modelled;
-    ALTER TABLE techmart_loader.batches DROP COLUMN flagged, DROP COLUMN judged_by;
+    ALTER TABLE techmart_loader.batches DROP COLUMN flagged, DROP COLUMN judged_by,
+        DROP COLUMN resent;
     ALTER TABLE techmart_loader.files DROP COLUMN block_bytes, DROP COLUMN lanes;
     DROP TABLE techmart_loader.identity;
     DROP TABLE techmart_loader.api_checkpoints;

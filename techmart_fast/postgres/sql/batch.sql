@@ -43,15 +43,15 @@ WHERE b.batch_id = $1
   AND NOT EXISTS (
       SELECT FROM techmart_loader.runs AS r
       WHERE r.run_id = b.judged_by AND r.status = 'completed')
-RETURNING b.loaded, b.corrected, b.duplicate, b.held, b.flagged
+RETURNING b.loaded, b.corrected, b.duplicate, b.held, b.flagged, b.resent
 
 -- name: close
 -- Completes the batch's row and writes lineage and audit. $1 batch_no, $2–$10 counts, $11–$14
--- parallel arrays by table: name, rows inserted, updated, advanced (position only).
+-- parallel arrays by table: name, rows inserted, updated, advanced (position only); $15 resent.
 WITH counted AS (
     UPDATE techmart_loader.batches
     SET records_read = $2, loaded = $3, corrected = $4, duplicate = $5, held = $6, rejected = $7,
-        released = $8, superseded = $9, flagged = $10, committed_at = clock_timestamp()
+        released = $8, superseded = $9, flagged = $10, resent = $15, committed_at = clock_timestamp()
     WHERE batch_no = $1
 ), changes AS (
     SELECT *

@@ -25,6 +25,12 @@ SELECT {columns}
 FROM public.products
 WHERE batch_no = {batch_no} AND NOT is_active
 
+-- name: named
+-- Products of one file: those whose newest record stands there, and rejected records. $1 ordinal.
+SELECT (SELECT count(*) FROM public.products WHERE source_ordinal = $1)
+     + (SELECT count(*) FROM techmart_loader.quarantine
+        WHERE feed = 'products' AND source_ordinal = $1) AS named
+
 -- name: premium_users
 -- Users of another tier than the default. $1 default tier.
 SELECT user_id, customer_tier FROM public.users WHERE customer_tier <> $1

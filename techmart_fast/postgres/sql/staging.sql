@@ -13,12 +13,13 @@ SELECT 0::integer AS n, false AS missing, false AS chained, {staged} FROM {model
 
 -- name: create_judged
 -- verdict: what the record counts as. action: what happens to its row: insert, correct, advance
--- (only the position), hold, none. follows: there was a version before it.
+-- (only the position), hold, none. follows: there was a version before it; resent: in another file.
 CREATE TEMPORARY TABLE IF NOT EXISTS judged_{table} (
     n        integer NOT NULL,
     verdict  text    NOT NULL,
     action   text    NOT NULL,
     follows  boolean NOT NULL,
+    resent   boolean NOT NULL,
     kept     text,
     old_date date
 ) ON COMMIT DELETE ROWS
@@ -47,7 +48,7 @@ CROSS JOIN LATERAL (
 -- name: judge_single
 -- Judges records that are the only one of their key in the batch and have no held versions: beside
 -- the stored version nothing matters. The LIMIT is there for the same reason as above.
-INSERT INTO pg_temp.judged_{table} (n, verdict, action, follows, kept, old_date)
+INSERT INTO pg_temp.judged_{table} (n, verdict, action, follows, resent, kept, old_date)
 SELECT s.n,
        CASE WHEN v.older OR v.equal THEN 'duplicate' WHEN s.missing THEN 'held' ELSE 'loaded' END,
        CASE WHEN v.older THEN 'none'
@@ -56,6 +57,7 @@ SELECT s.n,
             WHEN v.stored THEN 'correct'
             ELSE 'insert' END,
        v.stored,
+       coalesce(s.source_ordinal <> t.source_ordinal, false),
        {kept_t},
        {date_t}
 FROM pg_temp.staged_{table} AS s
@@ -76,7 +78,7 @@ WHERE NOT s.chained
 -- records with parents that are newer than the stored one, the newest is the *winner*: it becomes
 -- the row. A record without parents is held if it is newer than that; what is older can never
 -- become the row. A version at the position of a held one is that one, read again.
-INSERT INTO pg_temp.judged_{table} (n, verdict, action, follows, kept, old_date)
+INSERT INTO pg_temp.judged_{table} (n, verdict, action, follows, resent, kept, old_date)
 WITH keys AS (
     SELECT DISTINCT s.{key} FROM pg_temp.staged_{table} AS s WHERE s.chained
 ), versions AS (
@@ -104,6 +106,7 @@ WITH keys AS (
            {kept_s} AS kept,
            o.position,
            o.position_before IS NOT NULL AS follows,
+           coalesce(o.position_before[1] <> o.position[1], false) AS resent,
            o.position_before = o.position AS again,
            o.position_before IS NOT NULL
                AND o.content_before IS NOT DISTINCT FROM o.content AS repeats,
@@ -137,6 +140,7 @@ SELECT d.n,
                  AND (d.winner IS NULL OR d.position > d.winner) THEN 'hold'
             ELSE 'none' END,
        d.follows,
+       d.resent,
        coalesce(d.stored_kept,
                 (array_agg(d.kept) FILTER (WHERE d.verdict = 'loaded') OVER chain)[1],
                 d.kept),
@@ -153,6 +157,7 @@ SELECT count(*) FILTER (WHERE j.verdict = 'loaded') AS loaded,
        count(*) FILTER (WHERE j.verdict = 'held') AS held,
        count(*) FILTER (WHERE j.verdict = 'duplicate') AS duplicate,
        count(*) FILTER (WHERE j.verdict = 'loaded' AND j.follows) AS corrected,
+       count(*) FILTER (WHERE j.verdict = 'duplicate' AND j.resent) AS resent,
        count(*) FILTER (WHERE j.verdict = 'loaded' AND {flag}) AS flagged,
        count(*) FILTER (WHERE j.action = 'insert') AS inserted,
        count(*) FILTER (WHERE j.action = 'correct') AS updated,

@@ -26,6 +26,7 @@ class KeptCapture(BaseModel):
     file: str
     sha256: str
     size_bytes: int
+    records: int
     complete: bool
     contract_version: str
     fetched_at: datetime
@@ -56,6 +57,7 @@ class Captures:
             file=fetched.path.name,
             sha256=fetched.sha256,
             size_bytes=fetched.size_bytes,
+            records=fetched.records,
             complete=fetched.complete,
             contract_version=contract_version,
             fetched_at=now,

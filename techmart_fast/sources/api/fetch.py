@@ -125,6 +125,8 @@ async def fetch(
             first_total=totals.first_total,
             last_total=totals.last_total,
             shifted=totals.shifted,
+            missing=totals.missing if changed else 0,
+            doubtful=changed and work.review.ends_doubtfully,
             changes=work.review.changes,
             checkpoint=work.next_checkpoint() if changed or since is None else since,
         )

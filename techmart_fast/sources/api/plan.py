@@ -25,6 +25,10 @@ class Request:
     address: URL
 
 
+_MOST_EMPTY = 10
+"""Pages without records, one after another, behind which none is expected."""
+
+
 class Plan(Protocol):
     """Hands out requests; more of them while pages are in flight, if pagination allows it."""
 
@@ -100,6 +104,8 @@ class Numbered:
         self._announced: int | None = None
         self._sure = 1
         self._first_empty: int | None = None
+        self._last_full = 1
+        self._most_empty = max(_MOST_EMPTY, 2 * endpoint.limits.concurrency)
 
     def learn(self, entry: Entry) -> None:
         """Take note of a page."""
@@ -115,7 +121,9 @@ class Numbered:
             self._announce(
                 -(-entry.total_records // self._size), sure=-(-entry.total_records // largest)
             )
-        if not entry.records:
+        if entry.records:
+            self._last_full = max(entry.page, self._last_full)
+        else:
             self._first_empty = min(entry.page, self._first_empty or entry.page)
 
     def next(self) -> Request | None:
@@ -136,7 +144,9 @@ class Numbered:
         if page == 1:
             return True
         if self._announced is not None:
-            return page <= self._announced
+            # Some services filter what is on a page; but nothing after many empty ones is no page.
+            ends = self._first_empty is not None and page > self._last_full + self._most_empty
+            return page <= self._announced and not ends
         return self._first_empty is None or page <= self._first_empty
 
     def is_guess(self, page: int) -> bool:

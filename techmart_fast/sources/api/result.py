@@ -23,6 +23,8 @@ class Fetched:
         complete: every record that the service has is in the capture, as far as it tells.
         first_total, last_total: records that the first and the last page announced.
         shifted: records came or went while the pages were fetched.
+        missing: records that were announced and did not come.
+        doubtful: the list ended where it could have gone on, and nobody told how long it is.
         changes: how the shape differs from the one that was known.
         checkpoint: store it with the rows.
     """
@@ -42,5 +44,7 @@ class Fetched:
     first_total: int | None
     last_total: int | None
     shifted: bool
+    missing: int
+    doubtful: bool
     changes: tuple[Change, ...]
     checkpoint: Checkpoint

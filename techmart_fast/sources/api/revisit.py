@@ -51,13 +51,12 @@ def next_validators(
 ) -> Validators | None:
     """Validators of the first page, if it is the only one or vouches for the others.
 
-    A page that is full and says nothing of a next one in its body could be followed by another one
-    without any change of its own.
+    A page that says nothing of a next one, nor how many records there are, could be followed by
+    another one without any change of its own: also a short one.
     """
     told = isinstance(endpoint.pagination, NoPages | Cursors | NextAddresses)
-    vouches = records == first.records and (
-        told or first.total_records is not None or first.records < endpoint.page_size
-    )
+    counted = first.total_records is not None or first.total_pages is not None
+    vouches = records == first.records and (told or counted)
     if endpoint.etag_covers != "list" and not vouches:
         return None
     if first.etag is None and first.last_modified is None:

@@ -87,10 +87,12 @@ class Work:
     @property
     def is_complete(self) -> bool:
         """Whether all records that the service has are there, as far as it tells."""
+        return not self._is_partial and self._is_consistent
+
+    @property
+    def _is_consistent(self) -> bool:
         totals = self._review.totals
-        return not (
-            self._is_partial or totals.shifted or totals.missing or self._review.ends_doubtfully
-        )
+        return not (totals.shifted or totals.missing or self._review.ends_doubtfully)
 
     async def run(self, entries: Sequence[Entry]) -> bool:
         """Get the pages that are missing; False if the service says that nothing has changed.
@@ -112,6 +114,13 @@ class Work:
         async with task_group() as tasks:
             for number in range(workers):
                 tasks.create_task(self._work(), name=f"techmart-api-{number}")
+        totals = self._review.totals
+        if totals.missing and not totals.records:
+            await self._discard()
+            raise SourceAnswerError(
+                f"{self._endpoint.where} announced {totals.missing:,} records, and gave none.",
+                hint="Check `records` and the pagination in the contract, or ask the operator.",
+            )
         return True
 
     async def capture(self, folder: Path) -> Capture:
@@ -131,6 +140,13 @@ class Work:
     def next_checkpoint(self) -> Checkpoint:
         """What the next fetch needs to know of this one."""
         first, totals = self._review.first, self._review.totals
+        if not self._is_consistent:
+            # What did not come this time is asked for again.
+            return Checkpoint(
+                selection=self._endpoint.selection,
+                watermark=self._since.watermark if self._since else None,
+                shape=self._review.next_shape(),
+            )
         return Checkpoint(
             selection=self._endpoint.selection,
             watermark=next_watermark(
