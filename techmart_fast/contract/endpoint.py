@@ -31,6 +31,10 @@ def _address(text: str) -> str:
         raise ValueError("is not an address like https://api.example.com/products") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("must start with https:// (or http://) and a host name")
+    try:
+        parts.hostname.encode("idna")
+    except UnicodeError:
+        raise ValueError("has a host name that can't be one") from None
     if "@" in parts.netloc:
         raise ValueError("must not hold credentials: give them in auth")
     if "#" in text:
@@ -233,7 +237,13 @@ class Limits(_Part):
     max_total_bytes: Annotated[int, Field(ge=1, le=1 << 44)] = 4096 * _MIB
     max_redirects: Annotated[int, Field(ge=0, le=20)] = 5
     allow_private: bool | None = None
-    resume_seconds: Annotated[float, Field(ge=0, le=7 * 86_400)] = 3600
+    resume_seconds: Annotated[float, Field(ge=0, le=30 * 86_400)] = 86_400
+
+    @model_validator(mode="after")
+    def _can_be_resumed(self) -> Self:
+        if 0 < self.resume_seconds <= self.total_seconds:
+            raise ValueError("resume_seconds must be more than total_seconds (or 0: never)")
+        return self
 
 
 class Incremental(_Part):

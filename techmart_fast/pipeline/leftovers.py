@@ -1,14 +1,19 @@
 """The folder of a run in the spool, and the files in there that no batch committed."""
 
 import asyncio
+import fcntl
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
 from techmart_fast.errors import SpoolError
 from techmart_fast.postgres import Lease, OwedFiles, PostgresSink
+
+_REHEARSAL, _LOCK = "rehearsal-", "lock"
 
 
 def make_run_folder(spool: Path, run_id: UUID) -> Path:
@@ -32,6 +37,34 @@ def make_run_folder(spool: Path, run_id: UUID) -> Path:
             transient=True,
         ) from None
     return folder
+
+
+@contextmanager
+def rehearsal_folder(spool: Path) -> Iterator[Path]:
+    """A folder (0700) of this process's own, gone at the end; those of killed processes go, too.
+
+    Raises:
+        SpoolError: it can't be made.
+    """
+    for path in spool.glob(f"{_REHEARSAL}*"):
+        # Whose lock is free has no owner any more.
+        with suppress(OSError), (path / _LOCK).open("rb") as orphan:
+            fcntl.flock(orphan, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=_REHEARSAL, dir=spool))
+        lock = (folder / _LOCK).open("wb")
+    except OSError as error:
+        raise SpoolError(
+            f"Can't make a folder in {spool}: {error.strerror or error}.",
+            hint="Check the disk's free space and TECHMART_HOME.",
+        ) from None
+    try:
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def remove_leftovers(postgres: PostgresSink, lease: Lease, spool: Path) -> None:

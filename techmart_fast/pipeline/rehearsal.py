@@ -5,7 +5,6 @@ are PostgreSQL's to tell, so every valid record counts as a row to load: the mos
 """
 
 import asyncio
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from techmart_fast.errors import RefusedRowError
 from techmart_fast.local import LocalHome
 from techmart_fast.pipeline.fetching import fetch_to_look
 from techmart_fast.pipeline.find import found
+from techmart_fast.pipeline.leftovers import rehearsal_folder
 from techmart_fast.pipeline.load import FeedLoad, LoadPlan
 from techmart_fast.pipeline.meter import Meter
 from techmart_fast.pipeline.prepare import Stages
@@ -120,18 +120,18 @@ async def rehearse(
     observer.phase("Looking at the input")
     sink, counts = _CountingSink(), dict[Feed, FeedCounts]()
     async with found(sources, contract=contract, spool=home.spool) as looked:
-        with tempfile.TemporaryDirectory(prefix="rehearsal-", dir=home.spool) as folder:
+        with rehearsal_folder(home.spool) as folder:
             files = {feed: list(of_feed) for feed, of_feed in looked.files.items()}
             for feed, endpoint in looked.endpoints.items():
                 fetched = await fetch_to_look(
-                    feed, endpoint, contract=contract, folder=Path(folder), observer=observer
+                    feed, endpoint, contract=contract, folder=folder, observer=observer
                 )
                 files.setdefault(feed, []).extend([fetched] if fetched else [])
             numbered = {feed: _numbered(of_feed) for feed, of_feed in files.items()}
             for feed in Feed:
                 if numbered.get(feed):
                     observer.phase(f"Checking {feed}")
-                    plan = _load_plan(feed, numbered[feed], settings, contract, Path(folder))
+                    plan = _load_plan(feed, numbered[feed], settings, contract, folder)
                     load = FeedLoad(
                         plan,
                         blocks=blocks,

@@ -125,7 +125,10 @@ class Guard(AbstractResolver):
         """
         if self._resolver is None:
             self._resolver = ThreadedResolver()
-        found = await self._resolver.resolve(host, port, family)
+        try:
+            found = await self._resolver.resolve(host, port, family)
+        except UnicodeError:
+            raise OSError(f"the host name '{host[:80]}' can't be one") from None
         addresses = [(one, parse_address(one["host"])) for one in found]
         if host.lower() == self._home and not self._settled:
             self._settled = True

@@ -18,6 +18,7 @@ class Entry(BaseModel):
         etag, last_modified: validators of the answer.
         ends: the service said that this is the last page.
         absent: the service said that there is no such page.
+        like: in the journal, the page whose shape this one has, too; `shape` is empty then.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,3 +37,4 @@ class Entry(BaseModel):
     last_modified: str | None
     ends: bool
     absent: bool = False
+    like: int | None = None

@@ -34,8 +34,10 @@ from techmart_fast.sources.api.private_files import (
     write_all,
     write_whole,
 )
+from techmart_fast.sources.api.shape import Shape
 
-_VERSION = 1
+_MOST_SHAPES = 16
+_VERSION = 2
 _MIB = 1 << 20
 _SYNC_BYTES = 8 * _MIB
 _COPY_BYTES = _MIB
@@ -98,6 +100,8 @@ class FetchFolder:
         self._stored: dict[int, Stored] = {}
         self._size = 0
         self._unsynced = 0
+        # Nearly all pages have the same shape: it is written, read and kept once.
+        self._shapes: dict[int, Shape] = {}
 
     @classmethod
     def open(
@@ -171,7 +175,7 @@ class FetchFolder:
         """
         with told(self._place):
             write_all(self._spool, lines)
-            write_all(self._log, entry.model_dump_json().encode() + b"\n")
+            write_all(self._log, self._abridged(entry).model_dump_json().encode() + b"\n")
             self._remember(entry)
             self._unsynced += len(lines)
             if self._unsynced >= _SYNC_BYTES:
@@ -211,9 +215,26 @@ class FetchFolder:
         """Remove the folder: its pages are captured, or not wanted."""
         shutil.rmtree(self._place, ignore_errors=True)
 
+    def _abridged(self, entry: Entry) -> Entry:
+        """The entry as the journal has it: a shape that a page before had, too, is not repeated."""
+        for page, shape in self._shapes.items():
+            if shape == entry.shape:
+                return entry.model_copy(update={"shape": Shape(), "like": page})
+        return entry
+
+    def _whole(self, entry: Entry) -> Entry | None:
+        """An entry of the journal with its shape; None if that is of no page before."""
+        if entry.like is None:
+            return entry
+        if entry.like not in self._shapes:
+            return None
+        return entry.model_copy(update={"shape": self._shapes[entry.like], "like": None})
+
     def _remember(self, entry: Entry) -> None:
         self._stored[entry.page] = Stored(offset=entry.offset, size_bytes=entry.size_bytes)
         self._size = entry.offset + entry.size_bytes
+        if len(self._shapes) < _MOST_SHAPES and entry.shape not in self._shapes.values():
+            self._shapes[entry.page] = entry.shape
 
     def _read_pages(self) -> list[Entry]:
         entries, log_bytes = [], 0
@@ -239,7 +260,7 @@ class FetchFolder:
         except ValidationError:
             return None
         fits = entry.offset == self._size and entry.page not in self._stored
-        return entry if fits and line.endswith(b"\n") else None
+        return self._whole(entry) if fits and line.endswith(b"\n") else None
 
     def _pieces(self, pages: int) -> Iterator[bytes]:
         for page in range(1, pages + 1):

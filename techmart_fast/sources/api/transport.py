@@ -12,7 +12,7 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from techmart_fast.contract.endpoint import Endpoint
+from techmart_fast.contract.endpoint import Endpoint, Links
 from techmart_fast.errors import SourceAnswerError
 from techmart_fast.sources.api.addresses import Guard
 from techmart_fast.sources.api.coding import (
@@ -31,6 +31,11 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _DRAINED_BYTES = 64 << 10
 _SHOWN_CHARACTERS = 60
 _LOOK_BEHIND_BYTES = 64
+_FEWEST_VALUES = 1_000_000
+_BYTES_OF_A_VALUE = 8
+"""On average, at least. In memory a value takes some sixty: fifteen kilobytes of gzip can hold
+sixteen megabytes of `{},{},…`, and those would take half a gigabyte."""
+
 _NEXT = re.compile(r"(?:^|\s)next(?:\s|$)", re.IGNORECASE)
 
 
@@ -191,7 +196,8 @@ class Transport:
         if response.status == 200:
             self._check_type(response, place)
             body = await self._body(response, place)
-            following = _next_link(response, place)
+            if isinstance(self._endpoint.pagination, Links):
+                following = _next_link(response, place)
         else:
             await _drain(response)
         return Answer(
@@ -233,10 +239,20 @@ class Transport:
             raise SourceAnswerError(f"{place} {error}.", hint=_ASK) from None
         except CutError:
             raise aiohttp.ClientPayloadError("the compressed data ends too early") from None
+        if most_values(whole) > max(_FEWEST_VALUES, len(whole) // _BYTES_OF_A_VALUE):
+            raise SourceAnswerError(
+                f"{place} has too many tiny values for its size.",
+                hint="Ask for smaller pages (page_size) if that is what the service sends.",
+            )
         if response.content_length is None and not _is_chunked(response) and not _ends(whole):
             # Only the end of the connection ended it: that may have been the network's doing.
             raise aiohttp.ClientPayloadError("the answer ends too early")
         return whole
+
+
+def most_values(body: bytes | bytearray) -> int:
+    """At least as many as the values of a JSON text; more where texts hold commas or brackets."""
+    return body.count(b",") + body.count(b"[") + body.count(b"{")
 
 
 async def _headers_sent(_session: object, context: SimpleNamespace, _parameters: object) -> None:

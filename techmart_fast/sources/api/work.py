@@ -1,5 +1,6 @@
 """One attempt at a fetch: pages are asked for, stored as they come, and judged in their order."""
 
+import asyncio
 import hashlib
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -29,6 +30,7 @@ from techmart_fast.sources.api.transport import Answer
 from techmart_fast.together import task_group
 
 _NOT_MODIFIED, _NOT_FOUND = 304, 404
+_ENTRIES_AT_ONCE = 100
 _QUICK_BYTES = 32 << 10
 _MOST_VALIDATOR_CHARACTERS = 1_000
 _Result = TypeVar("_Result")
@@ -100,8 +102,10 @@ class Work:
         Raises:
             SourceError: they can't be had, or make no sense.
         """
-        for entry in entries:
+        for number, entry in enumerate(entries):
             await self._learn(entry)
+            if number % _ENTRIES_AT_ONCE == 0:
+                await asyncio.sleep(0)  # others have their turn: heartbeats, signals
         if entries:
             records = sum(entry.records for entry in entries)
             self._observer.saw(Resumed(pages=len(entries), records=records))

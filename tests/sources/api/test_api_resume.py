@@ -179,7 +179,9 @@ async def test_limits_and_policy_may_change_between_attempts(tmp_path: Path) -> 
 async def test_pages_that_are_too_old_are_fetched_again(tmp_path: Path) -> None:
     clock = QuickClock()
     async with CatalogServer(OPTIONS) as server:
-        asked = endpoint(server.address, page_size=10, limits={"resume_seconds": 600})
+        asked = endpoint(
+            server.address, page_size=10, limits={"total_seconds": 500, "resume_seconds": 600}
+        )
         await cancelled_at(4, asked, tmp_path, clocks=clock.clocks)
         clock.seconds += 500
         await cancelled_at(1, asked, tmp_path, clocks=clock.clocks)
@@ -246,7 +248,8 @@ async def test_pages_that_nobody_will_resume_are_removed_in_the_end(tmp_path: Pa
     clock = QuickClock()
     async with CatalogServer(OPTIONS) as server:
         for size in (10, 11):
-            asked = endpoint(server.address, page_size=size, limits={"resume_seconds": 100})
+            limits = {"total_seconds": 50, "resume_seconds": 100}
+            asked = endpoint(server.address, page_size=size, limits=limits)
             await cancelled_at(2, asked, tmp_path, clocks=clock.clocks)
         assert len(list(tmp_path.glob(".fetch-*"))) == 2
         clock.seconds += 101

@@ -19,8 +19,17 @@ from api_support import (
     raw_server,
     reply,
 )
+from pydantic import ValidationError
 
-from techmart_fast.contract.endpoint import Cursors, Links, NextAddresses, NoPages, Offsets
+from techmart_fast.contract.endpoint import (
+    Cursors,
+    Endpoint,
+    Limits,
+    Links,
+    NextAddresses,
+    NoPages,
+    Offsets,
+)
 from techmart_fast.dev.catalog_server import CatalogOptions, CatalogServer, Misbehaviour, Pages
 from techmart_fast.errors import (
     SourceAnswerError,
@@ -394,3 +403,42 @@ async def test_an_unknown_host_is_told_at_once(tmp_path: Path) -> None:
         await fetch(
             endpoint("http://shop.invalid"), folder=tmp_path, resolver=FakeResolver({"x": ["::1"]})
         )
+
+
+@pytest.mark.parametrize("value", ["{}", "0", "[]", '{"a":[[],[],[]]}'])
+async def test_a_bomb_of_tiny_values_is_refused_before_they_are_made(
+    tmp_path: Path, value: str
+) -> None:
+    body = '{"data": [' + ",".join([value] * 1_200_000) + "]}"
+    packed = gzip.compress(body.encode())
+    headers = {"Content-Encoding": "gzip"}
+    async with raw_server(reply(packed, headers=headers)) as server:
+        asked = endpoint(server.address, limits={"max_answer_bytes": 64 << 20})
+        with pytest.raises(SourceAnswerError, match="too many tiny values"):
+            await fetch(asked, folder=tmp_path)
+
+
+async def test_a_strange_link_header_does_not_matter_where_pages_have_numbers(
+    tmp_path: Path,
+) -> None:
+    headers = {"Link": '<http://[::1>; rel="canonical"'}
+    body = '{"data": [{"product_id": "a"}], "total": 1, "total_pages": 1}'
+    async with raw_server(reply(body, headers=headers)) as server:
+        got = await fetch(endpoint(server.address), folder=tmp_path)
+    assert got.records == 1
+
+
+@pytest.mark.parametrize("host", ["a..b", ".x", "x" * 70])
+async def test_a_host_that_can_not_be_one_is_told(tmp_path: Path, host: str) -> None:
+    location = reply(status=302, headers={"Location": f"http://{host}/products"})
+    async with raw_server(location) as server:
+        with pytest.raises(SourceError):
+            await fetch(endpoint(server.address, limits={"retries": 0}), folder=tmp_path)
+    with pytest.raises(ValidationError, match="host name"):
+        Endpoint(address=f"http://{host}/products")
+
+
+def test_an_interrupted_fetch_may_be_older_than_its_deadline() -> None:
+    with pytest.raises(ValidationError, match="resume_seconds"):
+        Limits(total_seconds=100, resume_seconds=100)
+    assert Limits().resume_seconds > Limits().total_seconds
