@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from techmart_fast.contract import default_contract, load_contract, parse_contract
+from techmart_fast.contract.endpoint import Bearer
 from techmart_fast.errors import ConfigError, ExitCode
 
 
@@ -112,3 +113,14 @@ def test_a_contract_that_is_not_text_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="not UTF-8"):
         load_contract(path)
+
+
+def test_a_secrets_file_is_looked_for_beside_the_contract(tmp_path: Path) -> None:
+    path = tmp_path / "shop.toml"
+    for file, place in (("token", tmp_path / "token"), ("/secrets/token", Path("/secrets/token"))):
+        auth = f'{{ kind = "bearer", file = "{file}" }}'
+        path.write_text(f'[users.api]\naddress = "https://crm.example/people"\nauth = {auth}\n')
+        contract = load_contract(path)
+        assert contract.users.api is not None
+        assert isinstance(contract.users.api.auth, Bearer)
+        assert contract.users.api.auth.file == str(place)

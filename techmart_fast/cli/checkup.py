@@ -15,11 +15,13 @@ from techmart_fast.cli.console import plain, show, size, styled, table
 from techmart_fast.cli.invocation import Invocation
 from techmart_fast.cli.output import to_json_lines, write_out
 from techmart_fast.cli.runner import run_async
-from techmart_fast.contract import load_contract
+from techmart_fast.contract import Contract, load_contract
 from techmart_fast.errors import ExitCode, TechmartError
 from techmart_fast.local import LocalHome
 from techmart_fast.pipeline.sinks import open_sinks
+from techmart_fast.records import Feed
 from techmart_fast.settings import DEFAULT_FILE, Settings
+from techmart_fast.sources.api import read_secret
 from techmart_fast.version import VERSION
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -116,6 +118,7 @@ def examine(invocation: Invocation, *, contract: Path | None) -> Checkup:
         chosen = load_contract(contract)
         named = "the default contract" if contract is None else str(contract)
         checkup.add("contract", "ok", f"{chosen.name} ({named}), version {chosen.version[:12]}")
+        _apis(checkup, chosen)
     with checkup.checking("settings"):
         settings = invocation.settings()
         _settings(checkup, settings, invocation.config)
@@ -124,6 +127,18 @@ def examine(invocation: Invocation, *, contract: Path | None) -> Checkup:
             _extra(checkup, settings)
             _connections(checkup, settings)
     return checkup
+
+
+def _apis(checkup: Checkup, contract: Contract) -> None:
+    """The APIs that the contract describes: whether their secrets are where it says."""
+    for feed in Feed:
+        api = contract.rules(feed).api
+        if api is not None:
+            name = f"API of {feed}"
+            with checkup.checking(name):
+                secret = read_secret(api.auth)
+                asked = "without credentials" if secret is None else "the secret is there"
+                checkup.add(name, "ok", f"{api.where}, {asked} (it was not asked)")
 
 
 def _settings(checkup: Checkup, settings: Settings, file: Path | None) -> None:

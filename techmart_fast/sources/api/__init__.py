@@ -3,6 +3,7 @@
 from techmart_fast.sources.api.captures import Captures, KeptCapture
 from techmart_fast.sources.api.checkpoint import Checkpoint, Validators
 from techmart_fast.sources.api.clocks import Clocks
+from techmart_fast.sources.api.credentials import read_secret
 from techmart_fast.sources.api.drift import Change, ChangeKind
 from techmart_fast.sources.api.events import (
     Drifted,
@@ -36,4 +37,5 @@ __all__ = [
     "Trait",
     "Validators",
     "fetch",
+    "read_secret",
 ]

@@ -14,9 +14,11 @@ from techmart_fast.contract.endpoint import (
 from techmart_fast.errors import SourceAnswerError, SourceDriftError
 from techmart_fast.sources.api.following import Following, following_of
 from techmart_fast.sources.api.raw_json import (
+    Listed,
     NoListError,
     Note,
     NotJsonError,
+    has_member,
     member,
     read_list,
 )
@@ -65,7 +67,9 @@ def read_page(body: bytes | bytearray, endpoint: Endpoint, *, page: int) -> Page
     except NotJsonError as error:
         raise _unreadable(f"not JSON: {error}", endpoint, page) from None
     except NoListError as error:
-        raise _no_list(error.answer, endpoint, page) from None
+        if not _is_empty(error.answer, endpoint, page=page):
+            raise _no_list(error.answer, endpoint, page) from None
+        listed = Listed(texts=[], around=error.answer)
     around = listed.around
     total_records, total_pages = total_paths(endpoint)
     return PageContent(
@@ -119,6 +123,17 @@ def _moment(value: object) -> datetime | None:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+
+
+def _is_empty(answer: object, endpoint: Endpoint, *, page: int) -> bool:
+    """Whether `null` stands for an empty list: as many services write it behind their last page.
+
+    Of a first page they must say that there is nothing: errors come as `null`, too.
+    """
+    path = endpoint.records
+    if (path and not has_member(answer, path)) or (member(answer, path) if path else answer):
+        return False
+    return page > 1 or 0 in [_count(member(answer, place)) for place in total_paths(endpoint)]
 
 
 def _count(value: object) -> int | None:

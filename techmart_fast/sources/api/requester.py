@@ -26,7 +26,8 @@ from techmart_fast.sources.api.transport import Answer, Transport
 BACKOFF_SECONDS = 0.5
 MAX_BACKOFF_SECONDS = 30.0
 
-_OK, _NOT_MODIFIED, _UNAUTHORISED, _FORBIDDEN, _NOT_FOUND = 200, 304, 401, 403, 404
+_OK, _NO_CONTENT, _NOT_MODIFIED = 200, 204, 304
+_UNAUTHORISED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
 _TOO_MANY = 429
 _TRANSIENT = frozenset({408, 425, 500, 502, 503, 504})
 _MAX_DOUBLINGS = 16
@@ -81,14 +82,14 @@ class Requester:
     ) -> Answer | None:
         """The answer with a page; None if nobody wants it any more.
 
-        It has status 200, or 304 to a conditional request, or 404 if it `may_be_absent`.
-        `is_wanted` is asked before every further attempt.
+        It has status 200, or 204 (no content), or 304 to a conditional request, or 404 if it
+        `may_be_absent`. `is_wanted` is asked before every further attempt.
 
         Raises:
             SourceUnavailableError: it did not come, after all attempts or at the deadline.
             SourceError: the service refuses, or answers what can't be read.
         """
-        fine = {_OK}
+        fine = {_OK, _NO_CONTENT}
         if conditions:
             fine.add(_NOT_MODIFIED)
         if may_be_absent:

@@ -29,7 +29,7 @@ from techmart_fast.sources.api.shape import Shape
 from techmart_fast.sources.api.transport import Answer
 from techmart_fast.together import task_group
 
-_NOT_MODIFIED, _NOT_FOUND = 304, 404
+_NO_CONTENT, _NOT_MODIFIED, _NOT_FOUND = 204, 304, 404
 _ENTRIES_AT_ONCE = 100
 _QUICK_BYTES = 32 << 10
 _MOST_VALIDATOR_CHARACTERS = 1_000
@@ -221,7 +221,8 @@ class Work:
 
     def _store(self, page: int, answer: Answer) -> Entry:
         absent = answer.status == _NOT_FOUND
-        content = _NOTHING if absent else read_page(answer.body, self._endpoint, page=page)
+        is_empty = absent or answer.status == _NO_CONTENT
+        content = _NOTHING if is_empty else read_page(answer.body, self._endpoint, page=page)
         self._check_size(len(content.lines))
         entry = Entry(
             page=page,

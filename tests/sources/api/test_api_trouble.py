@@ -442,3 +442,12 @@ def test_an_interrupted_fetch_may_be_older_than_its_deadline() -> None:
     with pytest.raises(ValidationError, match="resume_seconds"):
         Limits(total_seconds=100, resume_seconds=100)
     assert Limits().resume_seconds > Limits().total_seconds
+
+
+@pytest.mark.parametrize(
+    "empty", [reply('{"data": null, "total": 0}'), reply(status=204)], ids=["null", "no content"]
+)
+async def test_an_empty_list_may_be_null_or_no_content(empty: bytes, tmp_path: Path) -> None:
+    async with raw_server(empty) as server:
+        got = await fetch(endpoint(server.address), folder=tmp_path)
+    assert (got.records, got.pages) == (0, 1)
