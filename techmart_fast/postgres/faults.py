@@ -172,7 +172,8 @@ def _other_schema(error: BaseException, doing: str) -> SinkError:
     )
 
 
-def _conflict(error: BaseException, doing: str) -> SinkError:
+def _taken(error: BaseException, doing: str) -> SinkError:
+    # Another application wrote the key, or deleted the parent, between the look and the write.
     return SinkError(f"{_of_rule(error, doing)}.", transient=True, table=_table(error))
 
 
@@ -230,7 +231,7 @@ _AT_STATEMENT: _Rules = (
     ((asyncpg.ReadOnlySQLTransactionError,), _read_only),
     ((asyncpg.DuplicateTableError,), _not_empty),
     ((asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError), _other_schema),
-    (_CONFLICTS, _conflict),
+    ((asyncpg.UniqueViolationError, asyncpg.ForeignKeyViolationError), _taken),
     ((asyncpg.IntegrityConstraintViolationError,), _refused_row),
     ((asyncpg.RaiseError,), _refused_by_trigger),
     ((asyncpg.DataError,), _refused_value),
