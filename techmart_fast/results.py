@@ -101,7 +101,8 @@ class FetchReport:
         shifted: records came or went while their pages were fetched.
         missing: records that the service announced, and that did not come.
         doubtful: the list ended without a word of the service where it could have gone on.
-        repeated: records that came twice; a page may have been passed over.
+        repeated: records that came twice, or whose id nobody can read.
+        unmarked: no record had a time of its change that can be read: everything is fetched again.
         changes: how the shape of the records differs from before, as sentences.
     """
 
@@ -118,6 +119,7 @@ class FetchReport:
     missing: int = 0
     doubtful: bool = False
     repeated: int = 0
+    unmarked: bool = False
     changes: tuple[str, ...] = ()
 
 

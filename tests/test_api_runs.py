@@ -184,6 +184,43 @@ async def test_a_list_with_a_record_twice_makes_nothing_inactive(
     assert any("came twice" in note for note in result.notes)
 
 
+async def test_a_catalogue_with_a_nameless_record_makes_nothing_inactive(
+    make_shop: MakeShop, tmp_path: Path
+) -> None:
+    shop, file = make_shop(), tmp_path / "products.ndjson"
+    lines = [json.dumps({"product_id": f"p{n}", "name": "Lamp", "price": 5}) for n in range(6)]
+    for given in (lines, [*lines[:5], '{"name": "Lamp", "price": 5}']):
+        file.write_text("\n".join(given) + "\n")
+        async with CatalogServer(CatalogOptions(file=file)) as server:
+            result = await shop.run(NOTHING, contract=described(server))
+        assert result.error is None
+    assert result.feeds[Feed.PRODUCTS].rejected == 1
+    assert result.deactivated == 0
+
+
+async def test_an_incremental_fetch_makes_nothing_inactive_whatever_the_contract_says_of_files(
+    make_shop: MakeShop,
+) -> None:
+    shop = make_shop()
+    complete = parse_contract('[products]\ncatalogue = "complete"', name="complete")
+    async with CatalogServer(CatalogOptions(products=20)) as server:
+        asked = described(server, incremental=Incremental()).products.api
+        assert asked is not None
+        contract = complete.with_api(Feed.PRODUCTS, asked)
+        await shop.run(NOTHING, contract=contract)
+        server.revise(2)
+        result = await shop.run(NOTHING, contract=contract)
+    assert result.feeds[Feed.PRODUCTS].corrected == 2
+    assert result.deactivated == 0
+
+
+async def test_credentials_do_not_follow_another_address(make_shop: MakeShop) -> None:
+    asked = Endpoint(address="https://shop.example/p", auth=Bearer(environment="TOKEN"))
+    contract = default_contract().with_api(Feed.PRODUCTS, asked)
+    with pytest.raises(ConfigError, match=r"credentials for shop\.example"):
+        await make_shop().run(DataSources(products=("http://shop.example/p",)), contract=contract)
+
+
 async def test_announced_records_that_do_not_come_are_told(make_shop: MakeShop) -> None:
     shop = make_shop()
     rows: Rows = [{"product_id": f"p{n}", "name": "Lamp", "price": 5} for n in range(3)]

@@ -66,6 +66,7 @@ class LogObserver:
             pages=progress.pages,
             records=progress.records,
             of=progress.total_records,
+            retries=progress.retries,
         )
 
     def progress(self, progress: FeedProgress) -> None:
@@ -130,7 +131,8 @@ class LiveObserver:
         """Show it as the last line."""
         of = "" if progress.total_records is None else f" of {progress.total_records:,}"
         records = f"{progress.records:,}{of} records in {progress.pages:,} pages"
-        self._phases.update(self._phase, description=f"Fetching {progress.feed}: {records}")
+        failed = f", {progress.retries:,} failed attempts" if progress.retries else ""
+        self._phases.update(self._phase, description=f"Fetching {progress.feed}: {records}{failed}")
 
     def progress(self, progress: FeedProgress) -> None:
         """Move the feed's bar."""

@@ -247,10 +247,15 @@ class Limits(_Part):
 
 
 class Incremental(_Part):
-    """Ask only for what changed: `?updated_since=` the newest `field` seen, less the overlap."""
+    """Ask only for what changed: `?updated_since=` the newest `field` seen, less the overlap.
+
+    `field` is a path in a record. `format` is how the service writes times, in both: ISO 8601, or
+    seconds or milliseconds since 1970.
+    """
 
     parameter: Word = "updated_since"
-    field: Word = "updated_at"
+    field: Member = "updated_at"
+    format: Literal["iso", "epoch_seconds", "epoch_milliseconds"] = "iso"
     overlap_seconds: Annotated[int, Field(ge=0, le=31 * 86_400)] = 60
 
 

@@ -7,6 +7,7 @@ The checkpoint says how far the API was read. It is stored when all rows up to t
 
 import asyncio
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,10 +16,11 @@ from techmart_fast.contract import Contract
 from techmart_fast.contract.endpoint import Endpoint
 from techmart_fast.pipeline.progress import FetchProgress, RunObserver
 from techmart_fast.postgres import ApiCheckpoint, Lease, PostgresSink
-from techmart_fast.records import Feed, SourceFile
+from techmart_fast.records import FIELDS, Feed, SourceFile
 from techmart_fast.results import FetchReport
 from techmart_fast.sources.api import (
     Captures,
+    ChangeKind,
     Checkpoint,
     Event,
     Fetched,
@@ -26,6 +28,7 @@ from techmart_fast.sources.api import (
     PageFetched,
     Paused,
     Resumed,
+    Retrying,
     fetch,
 )
 from techmart_fast.sources.sniff import NDJSON
@@ -90,6 +93,7 @@ async def fetch_feed(
         folder=captures.folder,
         since=since,
         required=[rules.source_name(field) for field in rules.required],
+        fields=_read_names(feed, contract),
         observer=_Watch(feed, endpoint, observer),
     )
     same = (
@@ -103,7 +107,12 @@ async def fetch_feed(
         sha256=None if fetched.path is None else fetched.sha256,
         contract_version=contract.version,
     )
-    report = _report(endpoint, fetched, same=same and endpoint.incremental is None)
+    report = _report(
+        endpoint,
+        fetched,
+        same=same and endpoint.incremental is None,
+        read=_read_names(feed, contract),
+    )
     if fetched.path is None:
         return FetchedFeed(
             feed=feed, endpoint=endpoint, report=report, reached=reached, captures=captures
@@ -137,6 +146,7 @@ async def fetch_to_look(
         endpoint,
         folder=folder / feed.value,
         required=[rules.source_name(field) for field in rules.required],
+        fields=_read_names(feed, contract),
         observer=_Watch(feed, endpoint, observer),
     )
     if fetched.path is None:
@@ -217,7 +227,14 @@ def _source_file(feed: Feed, endpoint: Endpoint, path: Path, fingerprint: str) -
     )
 
 
-def _report(endpoint: Endpoint, fetched: Fetched, *, same: bool) -> FetchReport:
+def _read_names(feed: Feed, contract: Contract) -> frozenset[str]:
+    """The names that the feed's fields have at the service."""
+    return frozenset(contract.rules(feed).source_name(field) for field in FIELDS[feed])
+
+
+def _report(
+    endpoint: Endpoint, fetched: Fetched, *, same: bool, read: Collection[str]
+) -> FetchReport:
     return FetchReport(
         where=endpoint.where,
         records=fetched.records,
@@ -231,7 +248,15 @@ def _report(endpoint: Endpoint, fetched: Fetched, *, same: bool) -> FetchReport:
         shifted=fetched.shifted,
         missing=fetched.missing,
         doubtful=fetched.doubtful,
-        changes=tuple(str(change) for change in fetched.changes),
+        unmarked=bool(
+            endpoint.incremental and fetched.records and fetched.checkpoint.watermark is None
+        ),
+        # A field that is read and was seldom there before is no news.
+        changes=tuple(
+            str(change)
+            for change in fetched.changes
+            if change.kind is not ChangeKind.NEW_FIELD or change.name not in read
+        ),
     )
 
 
@@ -242,7 +267,8 @@ class _Watch:
         self._feed = feed
         self._where = endpoint.where
         self._observer = observer
-        self._pages = self._records = 0
+        self._pages = self._records = self._retries = 0
+        self._total: int | None = None
 
     def saw(self, event: Event) -> None:
         """Pass it on."""
@@ -251,6 +277,9 @@ class _Watch:
                 self._count(pages, records, None)
             case PageFetched(records=records, total_records=total):
                 self._count(1, records, total)
+            case Retrying():
+                self._retries += 1
+                self._tell()
             case Paused(reason=reason, seconds=seconds):
                 self._observer.phase(f"{self._where}: {reason}, waiting {seconds:.0f} s")
             case _:
@@ -259,8 +288,16 @@ class _Watch:
     def _count(self, pages: int, records: int, total: int | None) -> None:
         self._pages += pages
         self._records += records
+        self._total = total if total is not None else self._total
+        self._tell()
+
+    def _tell(self) -> None:
         self._observer.fetching(
             FetchProgress(
-                feed=self._feed, pages=self._pages, records=self._records, total_records=total
+                feed=self._feed,
+                pages=self._pages,
+                records=self._records,
+                total_records=self._total,
+                retries=self._retries,
             )
         )

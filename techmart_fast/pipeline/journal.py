@@ -109,8 +109,13 @@ def _said(report: FetchReport) -> Iterator[str]:
         yield f"the list at {where} ended where it could have gone on. {again}"
     if report.repeated:
         yield (
-            f"{report.repeated:,} of the records from {where} came twice, so others may have been "
-            "passed over: no product was marked inactive."
+            f"{report.repeated:,} of the records from {where} came twice or have no readable id. "
+            "Some product may not be named, so none was marked inactive."
+        )
+    if report.unmarked:
+        yield (
+            f"no record from {where} has a time of its change that can be read (incremental.field "
+            "and incremental.format in the contract): everything is fetched each time."
         )
     for change in report.changes:
         yield f"{change}."

@@ -22,12 +22,16 @@ class FeedProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchProgress:
-    """How far the fetch of a feed is. `total_records` is what the service announced, if it did."""
+    """How far the fetch of a feed is. `total_records` is what the service announced, if it did.
+
+    `retries` counts attempts that failed and are made again.
+    """
 
     feed: Feed
     pages: int
     records: int
     total_records: int | None
+    retries: int = 0
 
 
 class RunObserver(Protocol):

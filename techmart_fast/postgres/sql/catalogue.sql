@@ -26,10 +26,11 @@ FROM public.products
 WHERE batch_no = {batch_no} AND NOT is_active
 
 -- name: named
--- Products of one file: those whose newest record stands there, and rejected records. $1 ordinal.
+-- Products of one file: those whose newest record stands there, and rejected records with an id.
+-- $1 ordinal.
 SELECT (SELECT count(*) FROM public.products WHERE source_ordinal = $1)
      + (SELECT count(*) FROM techmart_loader.quarantine
-        WHERE feed = 'products' AND source_ordinal = $1) AS named
+        WHERE feed = 'products' AND source_ordinal = $1 AND record_key IS NOT NULL) AS named
 
 -- name: premium_users
 -- Users of another tier than the default. $1 default tier.

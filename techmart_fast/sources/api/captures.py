@@ -4,6 +4,7 @@ A run that ends before that leaves them, and the next run loads the same file in
 again: what is committed of it already is not committed twice.
 """
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -85,10 +86,12 @@ class Captures:
                     and kept.contract_version == contract_version
                     and now - newest <= kept.fetched_at <= now
                 )
-                if fits:
+                if fits and kept is not None and self._is_whole(kept):
                     chosen = kept
                 else:
                     note.unlink(missing_ok=True)
+            for partial in self.folder.glob(f".*{_NOTE}.partial"):
+                partial.unlink(missing_ok=True)
             for capture in self.folder.glob(f"*{_CAPTURE}"):
                 if chosen is None or capture.name != chosen.file:
                     capture.unlink(missing_ok=True)
@@ -105,8 +108,13 @@ class Captures:
 
     def _read(self, note: Path) -> KeptCapture | None:
         try:
-            kept = KeptCapture.model_validate_json(note.read_bytes())
-            found = self.path_of(kept).stat().st_size
+            return KeptCapture.model_validate_json(note.read_bytes())
         except (OSError, ValidationError):
             return None
-        return kept if found == kept.size_bytes else None
+
+    def _is_whole(self, kept: KeptCapture) -> bool:
+        try:
+            with self.path_of(kept).open("rb") as capture:
+                return hashlib.file_digest(capture, "sha256").hexdigest() == kept.sha256
+        except OSError:
+            return False

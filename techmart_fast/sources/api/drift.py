@@ -5,10 +5,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from techmart_fast.sources.api.shape import Shape, Trait
-
-FEWEST_RECORDS = 3
-"""A page of fewer records proves nothing: one damaged record is not a change of the service."""
+from techmart_fast.sources.api.shape import FEWEST_VALUES, Shape, Trait
 
 _SIMILAR = 0.5
 
@@ -61,15 +58,24 @@ class Change:
                 )
 
 
-def compare(known: Shape, came: Shape, *, page: int, required: Collection[str]) -> Iterator[Change]:
+def compare(
+    known: Shape,
+    came: Shape,
+    *,
+    page: int,
+    required: Collection[str],
+    fields: Collection[str] | None = None,
+) -> Iterator[Change]:
     """The differences of a page's records. An empty page has none.
+
+    Of all that are not `fields` (None: all are) a change breaks nothing: nobody reads them.
 
     A required field that not one record of the page has is missing, known before or not. A type
     has changed where no value has one of the known types any more; null is no type.
     """
     if not came.records:
         return
-    telling = came.records >= FEWEST_RECORDS
+    telling = came.records >= FEWEST_VALUES
     new = {name: trait for name, trait in came.fields.items() if name not in known.fields}
     if not known.records:
         new = {}
@@ -97,13 +103,14 @@ def compare(known: Shape, came: Shape, *, page: int, required: Collection[str]) 
         )
     for name in sorted(known.fields.keys() & came.fields.keys()):
         if _is_other(known.fields[name], came.fields[name]):
+            is_read = fields is None or name in fields or name in required
             yield Change(
                 kind=ChangeKind.TYPE_CHANGE,
                 name=name,
                 before=str(known.fields[name]),
                 after=str(came.fields[name]),
                 page=page,
-                breaking=telling,
+                breaking=is_read and came.fields[name].values >= FEWEST_VALUES,
             )
 
 

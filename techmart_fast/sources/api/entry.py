@@ -18,6 +18,7 @@ class Entry(BaseModel):
         etag, last_modified: validators of the answer.
         ends: the service said that this is the last page.
         absent: the service said that there is no such page.
+        served_at: when the service answered, by its own clock, to the second.
         like: in the journal, the page whose shape this one has, too; `shape` is empty then.
     """
 
@@ -37,4 +38,5 @@ class Entry(BaseModel):
     last_modified: str | None
     ends: bool
     absent: bool = False
+    served_at: datetime | None = None
     like: int | None = None

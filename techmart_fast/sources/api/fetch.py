@@ -34,6 +34,7 @@ async def fetch(
     folder: Path,
     since: Checkpoint | None = None,
     required: Collection[str] = (),
+    fields: Collection[str] | None = None,
     observer: Observer | None = None,
     clocks: Clocks | None = None,
     resolver: AbstractResolver | None = None,
@@ -41,11 +42,11 @@ async def fetch(
     """Fetch every page of an endpoint and write its records, exactly, into one file in `folder`.
 
     `since` is the checkpoint of the last fetch whose rows are committed. `required` are the names
-    that the records' required fields have at the service. The file is the same whatever the order
-    in which pages come. If the fetch is interrupted, by a failure of the service, cancellation or a
-    crash, the pages stay, and the next call goes on with those that are missing. Memory: an answer
-    for every request in flight, and what it takes to read one of them. `resolver` replaces the
-    system's.
+    that the records' required fields have at the service, `fields` those of all that are read
+    (None: every one). The file is the same whatever the order in which pages come. If the fetch is
+    interrupted, by a failure of the service, cancellation or a crash, the pages stay, and the next
+    call goes on with those that are missing. Memory: an answer for every request in flight, and
+    what it takes to read one of them. `resolver` replaces the system's.
 
     Raises:
         ConfigError: the secret is not where the endpoint says.
@@ -93,6 +94,7 @@ async def fetch(
             endpoint,
             since=since,
             required=required,
+            fields=fields,
             observer=observer,
             stored=stored,
             disk=disk,

@@ -96,7 +96,7 @@ class _Notes:
     """Looks at each record once."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self._field = endpoint.incremental.field if endpoint.incremental else None
+        self._asked = endpoint.incremental
         self.begin()
 
     def begin(self) -> Note:
@@ -108,20 +108,28 @@ class _Notes:
     def _note(self, record: object) -> None:
         self.shapes.note(record)
         self.last = record
-        if self._field is not None and isinstance(record, dict):
-            moment = _moment(record.get(self._field))
+        if self._asked is not None and isinstance(record, dict):
+            moment = _moment(member(record, self._asked.field), self._asked.format)
             if moment is not None and (self.newest is None or moment > self.newest):
                 self.newest = moment
 
 
-def _moment(value: object) -> datetime | None:
-    """An ISO 8601 time; one without an offset is UTC. What can't be read is no watermark."""
-    if type(value) is not str:  # a number is text here, too
+def _moment(value: object, form: str) -> datetime | None:
+    """A time as the service writes it; without an offset it is UTC.
+
+    What can't be read is no watermark.
+    """
+    if not isinstance(value, str):
         return None
     try:
+        if form != "iso":
+            parts = 1000 if form == "epoch_milliseconds" else 1
+            return datetime.fromtimestamp(int(value) / parts, UTC)
+        if type(value) is not str:  # a number is text here, too
+            return None
         moment = datetime.fromisoformat(value)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, OSError):
         return None
 
 

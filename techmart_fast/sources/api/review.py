@@ -50,12 +50,14 @@ class Review:
         *,
         known: Shape,
         required: Collection[str],
+        fields: Collection[str] | None,
         observer: Observer,
         is_wanted: Callable[[int], bool],
     ) -> None:
         self._endpoint = endpoint
         self._known = known
         self._required = frozenset(required)
+        self._fields = fields
         if endpoint.incremental is not None:
             # Without it the watermark would stand still, and nobody would see why.
             self._required |= {endpoint.incremental.field}
@@ -186,7 +188,15 @@ class Review:
 
     def _note_changes(self, entry: Entry) -> list[Change]:
         """The changes that were not seen before, or not as breaking."""
-        found = list(compare(self._known, entry.shape, page=entry.page, required=self._required))
+        found = list(
+            compare(
+                self._known,
+                entry.shape,
+                page=entry.page,
+                required=self._required,
+                fields=self._fields,
+            )
+        )
         if entry.page == 1:
             found.extend(compare_envelopes(self._known, entry.shape, page=1, used=self._used))
         noted = []

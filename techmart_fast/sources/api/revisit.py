@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from yarl import URL
 
@@ -10,14 +10,19 @@ from techmart_fast.contract.endpoint import Cursors, Endpoint, NextAddresses, No
 from techmart_fast.sources.api.checkpoint import Checkpoint, Validators
 from techmart_fast.sources.api.entry import Entry
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 def since_query(endpoint: Endpoint, since: Checkpoint | None) -> dict[str, str]:
     """The parameter that asks for changes only: the watermark less the overlap, in UTC."""
-    if endpoint.incremental is None or since is None or since.watermark is None:
+    asked = endpoint.incremental
+    if asked is None or since is None or since.watermark is None:
         return {}
-    overlap = timedelta(seconds=endpoint.incremental.overlap_seconds)
-    moment = (since.watermark - overlap).isoformat().replace("+00:00", "Z")
-    return {endpoint.incremental.parameter: moment}
+    moment = since.watermark - timedelta(seconds=asked.overlap_seconds)
+    if asked.format == "iso":
+        return {asked.parameter: moment.isoformat().replace("+00:00", "Z")}
+    seconds = (moment - _EPOCH) // timedelta(seconds=1)
+    return {asked.parameter: str(seconds if asked.format == "epoch_seconds" else seconds * 1000)}
 
 
 def next_watermark(

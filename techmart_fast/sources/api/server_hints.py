@@ -24,10 +24,10 @@ def retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:
     text = headers.get("Retry-After", "").strip()
     if _WHOLE.fullmatch(text):
         return _bounded(float(text))
-    moment = _http_date(text)
+    moment = http_date(text)
     if moment is None:
         return None
-    sent = _http_date(headers.get("Date", "")) or now
+    sent = http_date(headers.get("Date", "")) or now
     return _bounded((moment - sent).total_seconds())
 
 
@@ -79,7 +79,8 @@ def _bounded(seconds: float) -> float:
     return min(max(0.0, seconds), MAX_WAIT_SECONDS)
 
 
-def _http_date(text: str) -> datetime | None:
+def http_date(text: str) -> datetime | None:
+    """The time that a header like `Date` tells; None if it tells none."""
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, TypeError):

@@ -18,6 +18,9 @@ _KINDS: Mapping[type, Kind] = {
     dict: "object",
 }
 
+FEWEST_VALUES = 3
+"""Fewer prove nothing: one damaged record is not a change of the service."""
+
 _MOST_FIELDS = 1_000
 _MOST_SIGNATURES = 1_000
 _MOST_NAME_CHARACTERS = 200
@@ -28,10 +31,14 @@ class _Value(BaseModel):
 
 
 class Trait(_Value):
-    """What is known of a field: the kinds of its values, sorted, and whether it is never absent."""
+    """What is known of a field: the kinds of its values, sorted, and whether it is never absent.
+
+    `values` counts those of a page that are not null, up to `FEWEST_VALUES`.
+    """
 
     kinds: tuple[Kind, ...]
     always: bool = True
+    values: int = 0
 
     def joined(self, other: "Trait") -> "Trait":
         """What is known after both."""
@@ -79,6 +86,7 @@ class ShapeNotes:
         self._records = 0
         self._kinds: dict[str, set[Kind]] = {}
         self._counts: dict[str, int] = {}
+        self._values: dict[str, int] = {}
         # Most records of a page have the same fields of the same types: look at those once.
         self._signatures: dict[tuple[tuple[str, ...], tuple[type, ...]], int] = {}
 
@@ -95,7 +103,11 @@ class ShapeNotes:
         """The shape of what was noted."""
         self._fold()
         fields = {
-            name: Trait(kinds=tuple(sorted(kinds)), always=self._counts[name] == self._records)
+            name: Trait(
+                kinds=tuple(sorted(kinds)),
+                always=self._counts[name] == self._records,
+                values=min(self._values[name], FEWEST_VALUES),
+            )
             for name, kinds in self._kinds.items()
         }
         return Shape(records=self._records, fields=fields, envelope=dict(envelope))
@@ -109,6 +121,8 @@ class ShapeNotes:
                     self._kinds[name] = set()
                 self._kinds[name].add(_KINDS[kind])
                 self._counts[name] = self._counts.get(name, 0) + count
+                values = 0 if kind is type(None) else count
+                self._values[name] = self._values.get(name, 0) + values
         self._signatures.clear()
 
 

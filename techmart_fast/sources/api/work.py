@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -25,12 +26,14 @@ from techmart_fast.sources.api.revisit import (
     next_watermark,
     since_query,
 )
+from techmart_fast.sources.api.server_hints import http_date
 from techmart_fast.sources.api.shape import Shape
 from techmart_fast.sources.api.transport import Answer
 from techmart_fast.together import task_group
 
 _NO_CONTENT, _NOT_MODIFIED, _NOT_FOUND = 204, 304, 404
 _ENTRIES_AT_ONCE = 100
+_DATE_PRECISION = timedelta(seconds=1)
 _QUICK_BYTES = 32 << 10
 _MOST_VALIDATOR_CHARACTERS = 1_000
 _Result = TypeVar("_Result")
@@ -58,6 +61,7 @@ class Work:
         *,
         since: Checkpoint | None,
         required: Collection[str],
+        fields: Collection[str] | None,
         observer: Observer,
         stored: FetchFolder,
         disk: Disk,
@@ -77,6 +81,7 @@ class Work:
             endpoint,
             known=since.shape if since else Shape(),
             required=required,
+            fields=fields,
             observer=observer,
             is_wanted=self._plan.is_wanted,
         )
@@ -153,9 +158,7 @@ class Work:
             )
         return Checkpoint(
             selection=self._endpoint.selection,
-            watermark=next_watermark(
-                self._since, totals.newest, started=self._stored.state.started
-            ),
+            watermark=next_watermark(self._since, totals.newest, started=self._started(first)),
             validators=next_validators(
                 self._endpoint, address=self._first_address, first=first, records=totals.records
             )
@@ -163,6 +166,13 @@ class Work:
             else None,
             shape=self._review.next_shape(),
         )
+
+    def _started(self, first: Entry | None) -> datetime:
+        """When the fetch began, by the clock that is behind: this machine's or the service's."""
+        started = self._stored.state.started
+        if first is None or first.served_at is None:
+            return started
+        return min(started, first.served_at - _DATE_PRECISION)
 
     async def _work(self) -> None:
         while (request := await self._next()) is not None:
@@ -239,6 +249,7 @@ class Work:
             last_modified=_validator(answer, "Last-Modified"),
             ends=content.following.ends,
             absent=absent,
+            served_at=http_date(answer.headers.get("Date", "")),
         )
         self._stored.add(entry, content.lines)
         return entry

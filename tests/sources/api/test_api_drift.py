@@ -258,3 +258,34 @@ async def test_a_next_address_that_is_absent_at_the_end_is_no_drift(tmp_path: Pa
         again = await fetch(asked, folder=tmp_path, required=REQUIRED, since=first.checkpoint)
     assert (first.records, again.records) == (2, 1)
     assert not any(change.breaking for change in again.changes)
+
+
+async def test_one_damaged_value_of_a_seldom_field_is_no_change_of_the_service(
+    tmp_path: Path,
+) -> None:
+    def page(currency: str) -> bytes:
+        rows = [f'{{"product_id": "p{n}", "price": 1}}' for n in range(9)]
+        rows.append(f'{{"product_id": "p9", "price": 1, "currency": {currency}}}')
+        return reply(f'{{"data": [{", ".join(rows)}], "total": 10}}')
+
+    async with raw_server(page('"USD"'), page("5")) as server:
+        asked = endpoint(server.address)
+        first = await fetch(asked, folder=tmp_path)
+        again = await fetch(asked, folder=tmp_path, since=first.checkpoint)
+    assert again.records == 10
+    assert [change.breaking for change in again.changes] == [False]
+
+
+async def test_a_field_that_nobody_reads_may_change_its_type(tmp_path: Path) -> None:
+    def page(colour: str) -> bytes:
+        rows = [f'{{"product_id": "p{n}", "colour": {colour}}}' for n in range(9)]
+        return reply(f'{{"data": [{", ".join(rows)}], "total": 9}}')
+
+    async with raw_server(page('"red"'), page("5"), page("5")) as server:
+        asked = endpoint(server.address)
+        first = await fetch(asked, folder=tmp_path)
+        read = {"product_id", "price"}
+        again = await fetch(asked, folder=tmp_path, since=first.checkpoint, fields=read)
+        assert [change.breaking for change in again.changes] == [False]
+        with pytest.raises(SourceDriftError, match="colour"):
+            await fetch(asked, folder=tmp_path, since=first.checkpoint)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from api_support import (
@@ -218,3 +219,36 @@ async def test_a_fetch_that_fails_moves_no_watermark(tmp_path: Path) -> None:
     assert first.checkpoint.watermark is not None
     assert first.checkpoint.watermark <= NOW + timedelta(days=1)
     assert ids_of(first) == ids_up_to(25)
+
+
+@pytest.mark.parametrize(
+    ("form", "written", "asked_for"),
+    [
+        ("epoch_seconds", "1700000000", "1699999940"),
+        ("epoch_milliseconds", "1700000000500", "1699999940000"),
+        ("iso", '"2023-11-14T22:13:20Z"', "2023-11-14T22:12:20Z"),
+    ],
+)
+async def test_times_are_read_and_asked_for_as_the_service_writes_them(
+    form: str, written: str, asked_for: str, tmp_path: Path
+) -> None:
+    body = f'{{"data": [{{"id": 1, "meta": {{"at": {written}}}}}], "total": 1}}'
+    incremental = {"field": "meta.at", "format": form}
+    async with raw_server(reply(body), reply('{"data": [], "total": 0}')) as server:
+        asked = endpoint(server.address, incremental=incremental)
+        first = await fetch(asked, folder=tmp_path)
+        await fetch(asked, folder=tmp_path, since=stored(first.checkpoint))
+    query = parse_qs(urlsplit(server.asked[1].target).query)
+    assert query["updated_since"] == [asked_for]
+
+
+async def test_of_two_clocks_the_one_behind_decides(tmp_path: Path) -> None:
+    """A record that changes while others are fetched must not be older than the watermark."""
+    body = '{"data": [{"id": 1, "updated_at": "2026-01-01T00:00:30Z"}], "total": 1}'
+    behind = reply(body, headers={"Date": "Thu, 01 Jan 2026 00:00:10 GMT"})
+    clock = QuickClock()  # says 2026-01-01T00:00:00
+    clock.seconds += 300
+    async with raw_server(behind) as server:
+        asked = endpoint(server.address, incremental={})
+        got = await fetch(asked, folder=tmp_path, clocks=clock.clocks)
+    assert got.checkpoint.watermark == datetime(2026, 1, 1, 0, 0, 9, tzinfo=UTC)
