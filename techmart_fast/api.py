@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Self
 
@@ -11,6 +12,8 @@ from techmart_fast.contract import Contract, default_contract
 from techmart_fast.errors import ConfigError
 from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import RunObserver, SilentObserver
+from techmart_fast.pipeline.reconcile import Span, reconcile_sinks
+from techmart_fast.pipeline.reconciled import Reconciliation
 from techmart_fast.pipeline.rehearsal import RunPlan, rehearse
 from techmart_fast.pipeline.run import RunRequest, run_pipeline
 from techmart_fast.records import Feed
@@ -127,4 +130,27 @@ async def plan(
         settings=settings or load_settings(),
         contract=contract or default_contract(),
         observer=observer or SilentObserver(),
+    )
+
+
+async def reconcile(
+    *,
+    settings: Settings | None = None,
+    since: date | None = None,
+    until: date | None = None,
+    observer: RunObserver | None = None,
+) -> Reconciliation:
+    """Whether PostgreSQL and the warehouse hold the same rows; where not, which days and batches.
+
+    `since` and `until` (inclusive) bound the days of transactions; users and products are compared
+    in any case. Changes nothing, needs no lease, and may be used while a run is at work: what that
+    has not published yet is `behind`.
+
+    Raises:
+        TechmartError: a sink can't be reached or asked, or is not the other one's.
+    """
+    return await reconcile_sinks(
+        settings or load_settings(),
+        observer=observer or SilentObserver(),
+        span=Span(since=since, until=until),
     )

@@ -24,6 +24,7 @@ from techmart_fast.postgres.model import (
     UntoldRun,
 )
 from techmart_fast.postgres.sink import PostgresSink
+from techmart_fast.postgres.snapshot import Books, Gap, Owed, Snapshot
 from techmart_fast.postgres.target import PostgresTarget
 
 __all__ = [
@@ -31,10 +32,13 @@ __all__ = [
     "ApiCheckpoint",
     "BatchOutcome",
     "BatchWrite",
+    "Books",
     "FileProgress",
+    "Gap",
     "Lease",
     "OutboxEntry",
     "OutboxGroup",
+    "Owed",
     "OwedFiles",
     "PostgresSink",
     "PostgresTarget",
@@ -48,6 +52,7 @@ __all__ = [
     "RunRow",
     "RunStart",
     "SinkStatus",
+    "Snapshot",
     "Spool",
     "UntoldRun",
 ]

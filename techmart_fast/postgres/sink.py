@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from datetime import date
 from types import TracebackType
 from typing import Self
@@ -48,6 +48,7 @@ from techmart_fast.postgres.model import (
     Spool,
     UntoldRun,
 )
+from techmart_fast.postgres.snapshot import Owed, Snapshot, later_entries
 from techmart_fast.postgres.target import PostgresTarget
 from techmart_fast.records import Cut, Feed, SourceFile
 from techmart_fast.results import WarehouseCost
@@ -336,3 +337,15 @@ class PostgresSink:
         """Per stored date: transaction_date, transactions (int64), amount_usd (decimal)."""
         async with self._connections.control() as session:
             return await reports.daily_totals(session, dates)
+
+    # --- reconciliation -----------------------------------------------------------------------
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Snapshot]:
+        """One state of the database, to be compared with the warehouse; on its own connection."""
+        async with self._connections.snapshot() as session:
+            yield Snapshot(session)
+
+    async def later_entries(self, newest: Sequence[int]) -> list[Owed]:
+        """Outbox entries that came since a snapshot with these `newest_entries`."""
+        async with self._connections.control() as session:
+            return await later_entries(session, newest)

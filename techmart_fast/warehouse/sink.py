@@ -17,6 +17,7 @@ from techmart_fast.together import both, together
 from techmart_fast.warehouse.buckets import Touched
 from techmart_fast.warehouse.estimate import Estimates, QueryEstimate
 from techmart_fast.warehouse.faults import service_error
+from techmart_fast.warehouse.fingerprints import WarehouseFingerprints
 from techmart_fast.warehouse.groups import (
     Ensured,
     JobCost,
@@ -117,6 +118,11 @@ class WarehouseSink:
         """What all jobs of this sink took so far."""
         return self._jobs.cost
 
+    @property
+    def fingerprints(self) -> WarehouseFingerprints:
+        """What the warehouse's rows come to, for comparing them with PostgreSQL's."""
+        return WarehouseFingerprints(self._jobs)
+
     async def ensure(self, owner: Owner | None = None) -> Ensured:
         """Make the dataset, tables and views that are missing; bring older tables up to date.
 
@@ -173,6 +179,16 @@ class WarehouseSink:
         found = await self._look()
         await self._jobs.call(lambda service: service.dry_run(statement("queries/probe")))
         return found is not None
+
+    async def present(self, owner: Owner) -> frozenset[str]:
+        """Names of the tables and views that are there; makes and changes nothing.
+
+        Raises:
+            WrongWarehouseError: the dataset is not the owner's, as `ensure` says.
+        """
+        found = await self._look() or {}
+        await self._check_owner(owner, found)
+        return frozenset(found)
 
     async def try_bucket(self) -> str | None:
         """Put an object into the staging bucket and delete it; its name, None without a bucket."""

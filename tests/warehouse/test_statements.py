@@ -13,6 +13,13 @@ import pytest
 from techmart_fast.contract import default_contract
 from techmart_fast.warehouse import LoadTable, MetricRow, ReportKind, RunRow, Touched
 from techmart_fast.warehouse.estimate import planned_statements
+from techmart_fast.warehouse.fingerprints import (
+    batches_statement,
+    hashed_statement,
+    other_days_statement,
+    parts_statement,
+    rows_statement,
+)
 from techmart_fast.warehouse.groups import LoadGroup
 from techmart_fast.warehouse.reports import report_statement
 from techmart_fast.warehouse.rollups import (
@@ -128,6 +135,14 @@ def every_statement() -> Iterator[Statement]:
         )
     bounds = {"since": Scalar("DATE", DAY), "until": Scalar("DATE", DAY)}
     yield statement("queries/daily_sums", parameters=bounds)
+    for table in LoadTable:
+        days = [DAY] if "trans" in table else []
+        yield hashed_statement(table, days)
+        yield parts_statement(table, days)
+        yield batches_statement(table, days)
+        yield rows_statement(table, days, batch_ids=["b1", "b2"], limit=9)
+        if days:
+            yield other_days_statement(table, first=DAY, last=DAY, since=None, until=None)
     for kind in ReportKind:
         yield report_statement(kind, limit=None, since=None, until=None, report_type=None)
     yield report_statement(
@@ -215,6 +230,8 @@ def test_statements_on_the_facts_name_their_partitions_as_literals() -> None:
         *touched_statements([DAY], refreshed=3, changed=changed_keys([])),
         *_of_keys([DAY], changed_keys([])),
         *financial_statements([DAY], RULES),
+        parts_statement(LoadTable.TRANSACTIONS, [DAY]),
+        batches_statement(LoadTable.TRANSACTIONS, [DAY]),
     ]
     for one in some:
         assert "DATE '2024-02-29'" in one.sql
