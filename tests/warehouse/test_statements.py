@@ -135,14 +135,7 @@ def every_statement() -> Iterator[Statement]:
         )
     bounds = {"since": Scalar("DATE", DAY), "until": Scalar("DATE", DAY)}
     yield statement("queries/daily_sums", parameters=bounds)
-    for table in LoadTable:
-        days = [DAY] if "trans" in table else []
-        yield hashed_statement(table, days)
-        yield parts_statement(table, days)
-        yield batches_statement(table, days)
-        yield rows_statement(table, days, batch_ids=["b1", "b2"], limit=9)
-        if days:
-            yield other_days_statement(table, first=DAY, last=DAY, since=None, until=None)
+    yield from _of_reconciliation()
     for kind in ReportKind:
         yield report_statement(kind, limit=None, since=None, until=None, report_type=None)
     yield report_statement(
@@ -151,6 +144,17 @@ def every_statement() -> Iterator[Statement]:
     for metric in (METRIC, replace(METRIC, value=None, threshold=None)):
         yield from run_statements(RUN, [metric, metric])
     yield from run_statements(replace(RUN, error="no disk"), [])
+
+
+def _of_reconciliation() -> Iterator[Statement]:
+    for table in LoadTable:
+        days = [DAY] if "trans" in table else []
+        yield hashed_statement(table, days)
+        yield parts_statement(table, days)
+        yield batches_statement(table, days)
+        yield rows_statement(table, days, batch_ids=["b1", "b2"], limit=9)
+        if days:
+            yield other_days_statement(table, first=DAY, last=DAY, since=None, until=None)
 
 
 def _of_keys(
