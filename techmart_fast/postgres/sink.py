@@ -20,6 +20,7 @@ from techmart_fast.postgres import (
     outbox,
     registry,
     release,
+    repairs,
     reports,
     runs,
 )
@@ -349,3 +350,26 @@ class PostgresSink:
         """Outbox entries that came since a snapshot with these `newest_entries`."""
         async with self._connections.control() as session:
             return await later_entries(session, newest)
+
+    # --- repairs ------------------------------------------------------------------------------
+    async def begin_repair(self, lease: Lease, staging_table: str) -> None:
+        """A repair of the warehouse by this staging table begins: store it before any job."""
+        async with self._connections.control() as session:
+            await repairs.begin(session, lease, staging_table)
+
+    async def confirm(self, lease: Lease) -> None:
+        """Make sure that the lease is still held."""
+        async with self._connections.control() as session:
+            await repairs.confirm(session, lease)
+
+    async def open_repairs(self, lease: Lease) -> list[str]:
+        """Staging tables of repairs that other runs left."""
+        async with self._connections.control() as session:
+            return await repairs.open_repairs(session, lease)
+
+    async def end_repairs(
+        self, lease: Lease, staging_tables: Collection[str], *, covered: Collection[int] = ()
+    ) -> None:
+        """Repairs have ended; the outbox entries `covered` are published by them."""
+        async with self._connections.control() as session:
+            await repairs.end(session, lease, staging_tables, covered=covered)

@@ -1,9 +1,11 @@
 """One state of the database, asked several questions: what reconciliation compares."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
+
+import pyarrow as pa
 
 from techmart_fast.errors import SinkError
 from techmart_fast.fingerprints import (
@@ -14,6 +16,7 @@ from techmart_fast.fingerprints import (
     by_key,
     by_part,
 )
+from techmart_fast.postgres.export import pages
 from techmart_fast.postgres.session import Session
 from techmart_fast.postgres.statements import statement
 
@@ -118,6 +121,10 @@ class Snapshot:
         query = statement("reconcile", "rows", hashed=_within(table, parts), parts=_list(parts))
         found = await self._session.fetch(query, list(batch_ids), limit, doing=_DOING)
         return by_key(map(dict, found))
+
+    def pages(self, table: str, parts: Collection[Part]) -> AsyncIterator[pa.Table]:
+        """Rows of some parts as the warehouse is sent them (`EXPORTED`), in bounded memory."""
+        return pages(self._session, table, parts)
 
     async def books(self) -> Books:
         """What does not add up in the loader's own accounting."""
