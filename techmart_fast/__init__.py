@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from techmart_fast import version
 
 if TYPE_CHECKING:
-    from techmart_fast.api import DataSources, plan, reconcile, run
+    from techmart_fast.api import DataSources, plan, reconcile, run, sync
     from techmart_fast.contract import Contract, default_contract, load_contract
     from techmart_fast.errors import ExitCode, TechmartError
     from techmart_fast.facade import ECommerceAnalyticsPipeline
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from techmart_fast.pipeline.progress import RunObserver
     from techmart_fast.pipeline.reconciled import Reconciliation
     from techmart_fast.pipeline.rehearsal import RunPlan
+    from techmart_fast.pipeline.synced import SyncResult
     from techmart_fast.results import RunResult, RunStatus
     from techmart_fast.settings import Settings, load_settings
 
@@ -38,6 +39,7 @@ __all__ = [
     "RunStatus",
     "Settings",
     "Stages",
+    "SyncResult",
     "TechmartError",
     "__version__",
     "default_contract",
@@ -46,6 +48,7 @@ __all__ = [
     "plan",
     "reconcile",
     "run",
+    "sync",
 ]
 
 _HOME = {
@@ -60,6 +63,7 @@ _HOME = {
     "RunStatus": "results",
     "Settings": "settings",
     "Stages": "pipeline.prepare",
+    "SyncResult": "pipeline.synced",
     "TechmartError": "errors",
     "default_contract": "contract",
     "load_contract": "contract",
@@ -67,6 +71,7 @@ _HOME = {
     "plan": "api",
     "reconcile": "api",
     "run": "api",
+    "sync": "api",
 }
 
 

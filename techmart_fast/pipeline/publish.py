@@ -123,9 +123,7 @@ class Publisher:
 
         What it was repairing is not gone on with: its rows may be older than what was loaded since.
         """
-        left = await self._postgres.open_repairs(self._lease)
-        await self._warehouse.abandon(left)
-        await self._postgres.end_repairs(self._lease, left)
+        await abandon_repairs(self._postgres, self._warehouse, self._lease)
         for stored in await self._postgres.open_groups():
             if stored.job_id is None:
                 # Bound, but no job was ever stored for it: it gets one now, as if it were new.
@@ -246,6 +244,14 @@ class Publisher:
             for day in entry.dates
         }
         return LoadGroup(parts=tuple(part for part, _ in members), other_dates=frozenset(touched))
+
+
+async def abandon_repairs(postgres: PostgresSink, warehouse: WarehouseSink, lease: Lease) -> None:
+    """See to it that repairs which earlier runs did not finish change nothing any more."""
+    left = await postgres.open_repairs(lease)
+    if left:
+        await warehouse.abandon(left)
+        await postgres.end_repairs(lease, left)
 
 
 def _key(part: LoadPart) -> _Key:

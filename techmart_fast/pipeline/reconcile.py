@@ -18,7 +18,13 @@ from techmart_fast.pipeline.sinks import Sinks, open_sinks
 from techmart_fast.postgres import Owed, Snapshot
 from techmart_fast.settings import Settings
 from techmart_fast.together import together
-from techmart_fast.warehouse import LoadTable, Owner, WarehouseFingerprints, shares_of_days
+from techmart_fast.warehouse import (
+    LoadTable,
+    Owner,
+    WarehouseFingerprints,
+    share_out,
+    shares_of_days,
+)
 
 MOST_EXPLAINED = 31
 """Parts of a table that differ and are looked into; the others are only named."""
@@ -64,21 +70,43 @@ async def reconcile_sinks(
         compare = Comparison(
             sinks,
             observer=observer,
-            span=span or Span(),
+            span=span,
             most_bytes=min(MOST_BYTES, settings.bigquery.maximum_bytes_billed),
         )
         return await compare.all()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """One table in both sinks: `all` parts, and what came out."""
+
+    table: TableReconciled
+    all: tuple[Part, ...]
+    stored: Fingerprints
+
+    @property
+    def unequal(self) -> tuple[Part, ...]:
+        """Parts that are not equal, for whatever reason."""
+        return tuple(one.part for one in self.table.unequal)
+
+
 class Comparison:
-    """One comparison of open sinks."""
+    """One comparison of open sinks. Days whose facts have expired over there are left out."""
 
     def __init__(
-        self, sinks: Sinks, *, observer: RunObserver, span: Span, most_bytes: int = MOST_BYTES
+        self,
+        sinks: Sinks,
+        *,
+        observer: RunObserver,
+        span: Span | None = None,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         self._sinks = sinks
         self._observer = observer
-        self._span = span
+        asked, oldest = span or Span(), sinks.warehouse.oldest_day
+        if oldest > (asked.since or date.min):
+            asked = Span(since=oldest, until=max(asked.until or date.max, oldest))
+        self._span = asked
         self._most_bytes = most_bytes
 
     async def all(self) -> Reconciliation:
@@ -89,15 +117,12 @@ class Comparison:
             Owner(database_id=known.database_id, has_published=known.has_published)
         )
         async with self._sinks.postgres.snapshot() as snapshot:
-            owed, newest = await snapshot.owed(), await snapshot.newest_entries()
-            stored = await self._in_postgres(snapshot, owed)
-            held = await self._in_warehouse(stored, present)
-            owed += await self._sinks.postgres.later_entries(newest)
-            tables = [self._table(table, stored[table], held[table], owed) for table in LoadTable]
+            compared = await self.tables(snapshot, present=present)
             explain = _Explanation(snapshot, self._sinks.warehouse.fingerprints)
             self._observer.phase("Looking into differences")
             explained = [
-                await explain.table(one) if one.table in present else one for one in tables
+                await explain.table(one.table) if table in present else one.table
+                for table, one in compared.items()
             ]
             self._observer.phase("Checking the accounting")
             books = await snapshot.books()
@@ -108,6 +133,30 @@ class Comparison:
             until=self._span.until,
             seconds=time.monotonic() - began,
             cost=self._sinks.cost,
+        )
+
+    async def tables(
+        self, snapshot: Snapshot, *, present: Collection[str] = tuple(LoadTable)
+    ) -> Mapping[LoadTable, Compared]:
+        """Compare a snapshot with the tables that are `present`; the others are empty."""
+        owed, newest = await snapshot.owed(), await snapshot.newest_entries()
+        stored = await self._in_postgres(snapshot, owed)
+        held = await self._in_warehouse(stored, present)
+        owed += await self._sinks.postgres.later_entries(newest)
+        return {table: self._table(table, stored[table], held[table], owed) for table in LoadTable}
+
+    async def differing(self, table: LoadTable, compared: Compared, parts: Sequence[Part]) -> int:
+        """How many of some parts are not as the snapshot has them, asked of the warehouse again."""
+        warehouse, held = self._sinks.warehouse.fingerprints, dict[Part, Fingerprint]()
+        if table in _FACTS:
+            days = [part for part in parts if isinstance(part, date)]
+            for share in share_out(days, compared.stored, most_bytes=self._most_bytes):
+                held.update(await warehouse.parts(table, share))
+        else:
+            held.update(await warehouse.parts(table))
+        return sum(
+            not compared.stored.get(part, _NOTHING).equals(held.get(part, _NOTHING))
+            for part in parts
         )
 
     async def _in_postgres(
@@ -165,28 +214,30 @@ class Comparison:
         stored: Fingerprints,
         held: Fingerprints,
         owed: Sequence[Owed],
-    ) -> TableReconciled:
+    ) -> Compared:
         waiting = [one for one in owed if one.table == table and self._span.holds(one.dates)]
         touched = {day for one in waiting for day in one.dates}
         # Entries without a batch came after the snapshot: which keys they touch is not known.
         in_motion = any(not one.dates and not one.batch_no for one in waiting)
         unequal = []
-        for part in sorted({*stored, *held}, key=_order):
+        parts = sorted({*stored, *held}, key=_order)
+        for part in parts:
             here, there = stored.get(part, _NOTHING), held.get(part, _NOTHING)
             if here.equals(there):
                 continue
             behind = part in touched or here.waiting or in_motion
             standing = Standing.BEHIND if behind else Standing.DIFFERS
             unequal.append(Unequal(part=part, standing=standing, postgres=here, warehouse=there))
-        return TableReconciled(
+        reconciled = TableReconciled(
             table=table.value,
-            parts=len({*stored, *held}),
+            parts=len(parts),
             postgres_rows=sum(one.rows for one in stored.values()),
             warehouse_rows=sum(one.rows for one in held.values()),
             waiting_rows=sum(one.rows for one in waiting),
             waiting_files=len(waiting),
             unequal=tuple(unequal),
         )
+        return Compared(table=reconciled, all=tuple(parts), stored=stored)
 
 
 class _Explanation:

@@ -1,5 +1,6 @@
 """The PostgreSQL sink: one transaction a batch, the authority of the pipeline."""
 
+from techmart_fast.postgres.export import EXPORTED
 from techmart_fast.postgres.model import (
     SPOOLED,
     ApiCheckpoint,
@@ -28,6 +29,7 @@ from techmart_fast.postgres.snapshot import Books, Gap, Owed, Snapshot
 from techmart_fast.postgres.target import PostgresTarget
 
 __all__ = [
+    "EXPORTED",
     "SPOOLED",
     "ApiCheckpoint",
     "BatchOutcome",

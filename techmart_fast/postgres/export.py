@@ -4,7 +4,7 @@ A page is a range of the table's blocks, in one snapshot: together they are the 
 whatever days or keys are wanted of it.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from datetime import date
 
 import pyarrow as pa
@@ -61,7 +61,7 @@ _PART: Mapping[str, str] = {
 
 async def pages(
     session: Session, table: str, parts: Collection[Part], *, page_blocks: int = PAGE_BLOCKS
-) -> AsyncIterator[pa.Table]:
+) -> AsyncGenerator[pa.Table, None]:
     """The rows of some parts (days, or buckets of keys), as `EXPORTED[table]`; none is empty."""
     row = await session.fetchrow(statement("repair", "blocks"), _STORED[table], doing=_DOING)
     if row is None:

@@ -1,6 +1,6 @@
 """One state of the database, asked several questions: what reconciliation compares."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
@@ -122,7 +122,7 @@ class Snapshot:
         found = await self._session.fetch(query, list(batch_ids), limit, doing=_DOING)
         return by_key(map(dict, found))
 
-    def pages(self, table: str, parts: Collection[Part]) -> AsyncIterator[pa.Table]:
+    def pages(self, table: str, parts: Collection[Part]) -> AsyncGenerator[pa.Table, None]:
         """Rows of some parts as the warehouse is sent them (`EXPORTED`), in bounded memory."""
         return pages(self._session, table, parts)
 

@@ -3,7 +3,7 @@
 The facts are read by literal days, and no query reads more than `maximum_bytes_billed` allows.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date
 from typing import Any
 
@@ -74,25 +74,32 @@ def other_days_statement(
 
 
 def shares_of_days(rows: Fingerprints, *, most_bytes: int) -> Iterator[Sequence[date]]:
-    """The span of days with rows, without holes, in pieces that one query may read.
+    """The span of days with rows, without holes, in shares that one query may read.
 
     `rows` says how many rows a day has in PostgreSQL. A day alone may be too much: then its query
     is refused, and says so.
     """
     days = sorted(day for day in rows if isinstance(day, date))
-    if not days:
-        return
+    if days:
+        span = range(days[0].toordinal(), days[-1].toordinal() + 1)
+        yield from share_out(map(date.fromordinal, span), rows, most_bytes=most_bytes)
+
+
+def share_out(
+    days: Iterable[date], rows: Fingerprints, *, most_bytes: int
+) -> Iterator[Sequence[date]]:
+    """Days, in their order, in shares that one query may read; see `shares_of_days`."""
     share: list[date] = []
     size = 0
-    for ordinal in range(days[0].toordinal(), days[-1].toordinal() + 1):
-        day = date.fromordinal(ordinal)
+    for day in days:
         wanted = rows[day].rows * BYTES_PER_ROW if day in rows else 0
         if share and (size + wanted > most_bytes or len(share) == MAX_PARTITIONS):
             yield share
             share, size = [], 0
         share.append(day)
         size += wanted
-    yield share
+    if share:
+        yield share
 
 
 def _hashed(table: LoadTable, days: Collection[date]) -> dict[str, str]:

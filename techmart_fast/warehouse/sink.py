@@ -125,6 +125,12 @@ class WarehouseSink:
         """What the warehouse's rows come to, for comparing them with PostgreSQL's."""
         return WarehouseFingerprints(self._jobs)
 
+    @property
+    def oldest_day(self) -> date:
+        """The oldest day whose facts are there for sure; `date.min` where they never expire."""
+        days = self._target.partition_expiration_days
+        return date.min if days is None else datetime.now(UTC).date() - timedelta(days=days - 1)
+
     async def ensure(self, owner: Owner | None = None, *, anew: bool = False) -> Ensured:
         """Make the dataset, tables and views that are missing; bring older tables up to date.
 
@@ -269,7 +275,7 @@ class WarehouseSink:
             refreshed=number,
             everything=everything,
             all_periods=everything or other_rules,
-            oldest=self._oldest(),
+            oldest=self.oldest_day,
         )
         await self._set_label(_ORDERS, REFRESHES_LABEL, str(number + 1))
         if other_rules:
@@ -484,11 +490,6 @@ class WarehouseSink:
         await self._jobs.call(lambda service: service.set_label(table, name, value))
         labels = {**self._labels.get(table, {}), name: value}
         self._labels = {**self._labels, table: labels}
-
-    def _oldest(self) -> date:
-        """The oldest day whose facts are there for sure."""
-        days = self._target.partition_expiration_days
-        return date.min if days is None else datetime.now(UTC).date() - timedelta(days=days - 1)
 
     async def _expire(self, relation: Relation) -> None:
         days = self._target.partition_expiration_days
