@@ -65,13 +65,12 @@ def sync_and_tell(
 def for_people(result: SyncResult) -> Iterator[RenderableType]:
     """What was done, as parts to print below each other."""
     if result.run.published:
-        numeric = ("rows",)
-        made = table("published", *numeric, right=numeric)
+        made = table("published", "rows", right=["rows"])
         for name, rows in result.run.published.items():
             made.add_row(name, number(rows))
         yield made
     if result.repaired:
-        numeric = ("days or buckets", "rows sent")  # type: ignore[assignment]  # two of them
+        numeric = ("days or buckets", "rows sent")
         made = table("repaired", *numeric, right=numeric)
         for name, one in result.repaired.items():
             made.add_row(name, number(one.parts), number(one.rows))
@@ -81,9 +80,8 @@ def for_people(result: SyncResult) -> Iterator[RenderableType]:
             f"Computed: {number(result.refreshed.days)} days, "
             f"{number(result.refreshed.periods)} periods, as of {result.refreshed.as_of}."
         )
-    for note in result.run.notes:
-        if not note.startswith("Nothing new"):
-            yield plain(note)
+    for note in result.notes:
+        yield plain(note)
     if result.run.error:
         yield Text(result.run.error, style="bold red")
     elif not result.run.published and not result.repaired:

@@ -26,6 +26,11 @@ class SyncResult:
     repaired: Mapping[str, Repaired] = field(default_factory=dict)
     refreshed: Refreshed | None = None
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to note; that no record is new is not."""
+        return tuple(note for note in self.run.notes if not note.startswith("Nothing new"))
+
     def to_dict(self) -> dict[str, object]:
         """What `sync --json` prints."""
         run, refreshed = self.run, self.refreshed
@@ -46,7 +51,7 @@ class SyncResult:
                 "periods": refreshed.periods,
             },
             "warehouse_cost": None if run.cost is None else run.cost.to_dict(),
-            "notes": list(run.notes),
+            "notes": list(self.notes),
             "error": run.error,
             "exit_code": int(run.exit_code),
         }
