@@ -558,6 +558,15 @@ CREATE TABLE IF NOT EXISTS techmart_loader.api_checkpoints (
 COMMENT ON TABLE techmart_loader.api_checkpoints IS
     'How far each API was read: watermark, validators, known shape, digest of the last records.';
 
-INSERT INTO techmart_loader.schema_migrations (version) VALUES (1), (2), (3), (4), (5) ON CONFLICT DO NOTHING;
+CREATE TABLE IF NOT EXISTS techmart_loader.repairs (
+    staging_table text PRIMARY KEY,
+    run_id        uuid        NOT NULL REFERENCES techmart_loader.runs,
+    started_at    timestamptz NOT NULL DEFAULT now(),
+    ended_at      timestamptz
+);
+COMMENT ON TABLE techmart_loader.repairs IS
+    'Parts of the warehouse being replaced by PostgreSQL''s rows, by the staging table that has them.';
+
+INSERT INTO techmart_loader.schema_migrations (version) VALUES (1), (2), (3), (4), (5), (6) ON CONFLICT DO NOTHING;
 
 COMMIT;

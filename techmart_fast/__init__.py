@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 from techmart_fast import version
 
 if TYPE_CHECKING:
-    from techmart_fast.api import DataSources, plan, run
+    from techmart_fast.api import DataSources, plan, reconcile, run, sync
     from techmart_fast.contract import Contract, default_contract, load_contract
     from techmart_fast.errors import ExitCode, TechmartError
     from techmart_fast.facade import ECommerceAnalyticsPipeline
     from techmart_fast.pipeline.prepare import Stages
     from techmart_fast.pipeline.progress import RunObserver
+    from techmart_fast.pipeline.reconciled import Reconciliation
     from techmart_fast.pipeline.rehearsal import RunPlan
+    from techmart_fast.pipeline.synced import SyncResult
     from techmart_fast.results import RunResult, RunStatus
     from techmart_fast.settings import Settings, load_settings
 
@@ -30,19 +32,23 @@ __all__ = [
     "DataSources",
     "ECommerceAnalyticsPipeline",
     "ExitCode",
+    "Reconciliation",
     "RunObserver",
     "RunPlan",
     "RunResult",
     "RunStatus",
     "Settings",
     "Stages",
+    "SyncResult",
     "TechmartError",
     "__version__",
     "default_contract",
     "load_contract",
     "load_settings",
     "plan",
+    "reconcile",
     "run",
+    "sync",
 ]
 
 _HOME = {
@@ -50,18 +56,22 @@ _HOME = {
     "DataSources": "api",
     "ECommerceAnalyticsPipeline": "facade",
     "ExitCode": "errors",
+    "Reconciliation": "pipeline.reconciled",
     "RunObserver": "pipeline.progress",
     "RunPlan": "pipeline.rehearsal",
     "RunResult": "results",
     "RunStatus": "results",
     "Settings": "settings",
     "Stages": "pipeline.prepare",
+    "SyncResult": "pipeline.synced",
     "TechmartError": "errors",
     "default_contract": "contract",
     "load_contract": "contract",
     "load_settings": "settings",
     "plan": "api",
+    "reconcile": "api",
     "run": "api",
+    "sync": "api",
 }
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Self
 
@@ -11,8 +12,12 @@ from techmart_fast.contract import Contract, default_contract
 from techmart_fast.errors import ConfigError
 from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import RunObserver, SilentObserver
+from techmart_fast.pipeline.reconcile import Span, reconcile_sinks
+from techmart_fast.pipeline.reconciled import Reconciliation
 from techmart_fast.pipeline.rehearsal import RunPlan, rehearse
 from techmart_fast.pipeline.run import RunRequest, run_pipeline
+from techmart_fast.pipeline.sync import SyncRequest, sync_sinks
+from techmart_fast.pipeline.synced import SyncResult
 from techmart_fast.records import Feed
 from techmart_fast.results import RunResult
 from techmart_fast.settings import Settings, load_settings
@@ -127,4 +132,63 @@ async def plan(
         settings=settings or load_settings(),
         contract=contract or default_contract(),
         observer=observer or SilentObserver(),
+    )
+
+
+async def reconcile(
+    *,
+    settings: Settings | None = None,
+    since: date | None = None,
+    until: date | None = None,
+    observer: RunObserver | None = None,
+) -> Reconciliation:
+    """Whether PostgreSQL and the warehouse hold the same rows; where not, which days and batches.
+
+    `since` and `until` (inclusive) bound the days of transactions; users and products are compared
+    in any case. Changes nothing, needs no lease, and may be used while a run is at work: what that
+    has not published yet is `behind`.
+
+    Raises:
+        TechmartError: a sink can't be reached or asked, or is not the other one's.
+    """
+    return await reconcile_sinks(
+        settings or load_settings(),
+        observer=observer or SilentObserver(),
+        span=Span(since=since, until=until),
+    )
+
+
+async def sync(
+    *,
+    settings: Settings | None = None,
+    contract: Contract | None = None,
+    rebuild: bool = False,
+    republish: bool = False,
+    everything: bool = False,
+    observer: RunObserver | None = None,
+    stop: asyncio.Event | None = None,
+) -> SyncResult:
+    """Bring the warehouse up to date without loading anything: publish what waits in the outbox.
+
+    `rebuild` computes all partials and rollups anew. `republish` sends PostgreSQL's rows of all
+    days and keys that `reconcile` finds unequal again, and takes out what PostgreSQL does not have;
+    with `everything` it sends all there is, into another or a new dataset, too. Needs the lease.
+    Whenever it is interrupted, it can be run again.
+
+    Returns:
+        What was done, also when it failed after it began (see `run.status` and `run.error`).
+
+    Raises:
+        TechmartError: it could not begin; nothing was changed.
+    """
+    return await sync_sinks(
+        SyncRequest(
+            settings=settings or load_settings(),
+            observer=observer or SilentObserver(),
+            contract=contract,
+            rebuild=rebuild,
+            republish=republish,
+            whole=everything,
+            stop=stop,
+        )
     )

@@ -195,6 +195,12 @@ class WarehouseBehindError(WarehouseError):
     exit_code = ExitCode.SINKS_DIFFER
 
 
+class SinksDifferError(WarehouseError):
+    """The warehouse does not hold what PostgreSQL holds, though it was sent it."""
+
+    exit_code = ExitCode.SINKS_DIFFER
+
+
 class LimitReachedError(TechmartError):
     """A limit that the user set stopped the run, cleanly."""
 

@@ -2,17 +2,19 @@
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict, TypeVar
 
-from techmart_fast.api import DataSources, run
+from techmart_fast.api import DataSources, reconcile, run, sync
 from techmart_fast.contract import Contract
 from techmart_fast.errors import TechmartError
 from techmart_fast.pipeline.progress import FeedProgress, FetchProgress
 from techmart_fast.results import RunResult, RunStatus
 from techmart_fast.settings import Settings
+
+_Result = TypeVar("_Result")
 
 
 class PipelineReport(TypedDict):
@@ -82,6 +84,31 @@ class ECommerceAnalyticsPipeline:
         finally:
             self._running = False
 
+    def reconcile(self) -> dict[str, object]:
+        """Whether both sinks hold the same rows; see `techmart_fast.reconcile`.
+
+        `standing` is `equal`, `behind` or `differs`, `tables` says more.
+
+        Raises:
+            TechmartError: a sink can't be reached or asked.
+        """
+        return self._alone(lambda: reconcile(settings=self._settings)).to_dict()
+
+    def sync(self, *, rebuild: bool = False, republish: bool = False) -> dict[str, object]:
+        """Bring the warehouse up to date without loading anything; see `techmart_fast.sync`.
+
+        Raises:
+            TechmartError: it could not begin; nothing was changed.
+        """
+        return self._alone(
+            lambda: sync(
+                settings=self._settings,
+                contract=self._contract,
+                rebuild=rebuild,
+                republish=republish,
+            )
+        ).to_dict()
+
     def get_pipeline_status(self) -> PipelineStatus:
         """What the pipeline is doing, and the report of its last run."""
         last = self._last
@@ -92,6 +119,11 @@ class ECommerceAnalyticsPipeline:
             records_read=self._following.records_read,
             last_run=last,
         )
+
+    def _alone(self, work: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result:
+        """The result of a coroutine in a thread and a loop of its own, as `run_pipeline`."""
+        with ThreadPoolExecutor(1, thread_name_prefix="techmart-ask") as own_thread:
+            return own_thread.submit(lambda: asyncio.run(work())).result()
 
     def _run(
         self, data_sources: Mapping[str, str | Path | list[str | Path]] | None

@@ -86,6 +86,15 @@ class WarehouseCost:
         """US dollars on demand: billed bytes ÷ 2^40 × price, to the millionth."""
         return (self.bytes_billed * self.price_per_tib / TEBIBYTE).quantize(MICRO_DOLLAR)
 
+    def to_dict(self) -> dict[str, object]:
+        """Plain values, with the US dollars they come to."""
+        return {
+            "jobs": self.jobs,
+            "bytes_billed": self.bytes_billed,
+            "usd": self.usd,
+            "modelled": self.modelled,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchReport:
@@ -202,7 +211,7 @@ class RunResult:
             },
             "published": dict(self.published),
             "fetched": {feed.value: asdict(report) for feed, report in self.fetched.items()},
-            "warehouse_cost": _cost(self.cost),
+            "warehouse_cost": None if self.cost is None else self.cost.to_dict(),
             "stages": [
                 {
                     "name": stage.name,
@@ -230,17 +239,6 @@ class RunResult:
             "notes": list(self.notes),
             "error": self.error,
         }
-
-
-def _cost(cost: WarehouseCost | None) -> dict[str, object] | None:
-    if cost is None:
-        return None
-    return {
-        "jobs": cost.jobs,
-        "bytes_billed": cost.bytes_billed,
-        "usd": cost.usd,
-        "modelled": cost.modelled,
-    }
 
 
 def _counts(counts: FeedCounts) -> dict[str, object]:

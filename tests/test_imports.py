@@ -19,7 +19,7 @@ PACKAGE = ROOT / "techmart_fast"
 
 VOCABULARY = {
     *("bundled", "calendar", "contract", "errors", "reasons", "records", "settings"),
-    *("mistakes", "together", "version"),
+    *("fingerprints", "mistakes", "together", "version"),
 }
 STAGES = VOCABULARY | {"sources", "decode", "validate", "transform", "quality", "results"}
 SINKS = {"postgres", "warehouse"}

@@ -10,9 +10,11 @@ from techmart_fast.cli.commands.dev import dev
 from techmart_fast.cli.commands.doctor import doctor
 from techmart_fast.cli.commands.local import local
 from techmart_fast.cli.commands.quarantine import quarantine
+from techmart_fast.cli.commands.reconcile import reconcile
 from techmart_fast.cli.commands.report import report
 from techmart_fast.cli.commands.run import run
 from techmart_fast.cli.commands.status import status
+from techmart_fast.cli.commands.sync import sync
 from techmart_fast.cli.failures import report_failure
 from techmart_fast.cli.framework import COMPLETION_VARIABLE, PROGRAM, Facts, Group
 from techmart_fast.cli.invocation import Invocation
@@ -60,7 +62,7 @@ def cli() -> None:
     """
 
 
-for command in (run, report, status, quarantine, doctor, local, dev):
+for command in (run, report, status, reconcile, sync, quarantine, doctor, local, dev):
     cli.add_command(command)
 
 

@@ -165,7 +165,7 @@ def _warehouse(standing: Standing, stored: SinkStatus) -> str:
     if standing.is_behind:
         return (
             f"[yellow]The warehouse is behind:[/] {number(stored.outbox_pending_rows)} rows in "
-            f"{number(stored.outbox_pending)} files wait. The next run publishes them: "
-            "techmart-fast run"
+            f"{number(stored.outbox_pending)} files wait. The next run publishes them, or: "
+            "techmart-fast sync"
         )
     return "[green]All that PostgreSQL has committed was published to the warehouse.[/]"

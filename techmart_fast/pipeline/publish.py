@@ -88,12 +88,17 @@ class Publisher:
             if closing:
                 return
 
-    async def publish(self) -> Refreshed:
-        """Merge all loaded groups, recompute what they touched, and mark them published."""
+    async def publish(self, *, everything: bool = False) -> Refreshed:
+        """Merge all loaded groups, recompute what they touched, and mark them published.
+
+        `everything` recomputes all partials and rollups, touched or not.
+        """
         await self._merge_all()
         groups = [self._group(members) for members in self._parts.values()]
         began = time.perf_counter()
-        refreshed = await self._warehouse.refresh(groups, self._contract.analytics)
+        refreshed = await self._warehouse.refresh(
+            groups, self._contract.analytics, everything=everything
+        )
         if groups:
             self._meter.add(
                 Lap(
@@ -114,7 +119,11 @@ class Publisher:
         return refreshed
 
     async def _take_over(self) -> None:
-        """Go on with the groups that an earlier run stored: the same jobs, found by their ids."""
+        """Go on with the groups that an earlier run stored: the same jobs, found by their ids.
+
+        What it was repairing is not gone on with: its rows may be older than what was loaded since.
+        """
+        await abandon_repairs(self._postgres, self._warehouse, self._lease)
         for stored in await self._postgres.open_groups():
             if stored.job_id is None:
                 # Bound, but no job was ever stored for it: it gets one now, as if it were new.
@@ -235,6 +244,14 @@ class Publisher:
             for day in entry.dates
         }
         return LoadGroup(parts=tuple(part for part, _ in members), other_dates=frozenset(touched))
+
+
+async def abandon_repairs(postgres: PostgresSink, warehouse: WarehouseSink, lease: Lease) -> None:
+    """See to it that repairs which earlier runs did not finish change nothing any more."""
+    left = await postgres.open_repairs(lease)
+    if left:
+        await warehouse.abandon(left)
+        await postgres.end_repairs(lease, left)
 
 
 def _key(part: LoadPart) -> _Key:

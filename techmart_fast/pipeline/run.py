@@ -7,38 +7,28 @@ while they do.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
 
 from techmart_fast.contract import Contract
-from techmart_fast.errors import (
-    ExitCode,
-    TechmartError,
-    WarehouseBehindError,
-    WarehouseError,
-    WrongWarehouseError,
-)
+from techmart_fast.errors import ExitCode, TechmartError, WarehouseError
 from techmart_fast.local import LocalHome
-from techmart_fast.monitoring.memory import MemoryWatch
 from techmart_fast.pipeline.find import Found, found
 from techmart_fast.pipeline.journal import Journal
+from techmart_fast.pipeline.leased import StopRequested, fit_sinks, under_lease, watch_for
 from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import RunObserver
 from techmart_fast.pipeline.sinks import Sinks, open_sinks
 from techmart_fast.pipeline.work import Work
-from techmart_fast.pipeline.write_down import record_refused, record_unopened, run_start, write_down
+from techmart_fast.pipeline.write_down import record_unopened
+from techmart_fast.postgres import Lease
 from techmart_fast.records import Feed
 from techmart_fast.results import RunResult, RunStatus
 from techmart_fast.settings import Settings
 from techmart_fast.together import task_group
-from techmart_fast.warehouse import Owner
-
-
-class _StopRequested(Exception):  # noqa: N818 - a request, not an error
-    """The caller asked the run to stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +63,11 @@ async def run_pipeline(request: RunRequest) -> RunResult:
     async with AsyncExitStack() as opened:
         try:
             async with task_group() as tasks:
-                watch = tasks.create_task(_watch(request.stop), name="watch for a stop")
+                watch = tasks.create_task(watch_for(request.stop), name="watch for a stop")
                 sources = await _find(request, journal, opened)
                 sinks, behind = await _open(request, journal, opened)
                 watch.cancel()
-        except _StopRequested:
+        except StopRequested:
             return journal.result(
                 RunStatus.STOPPED,
                 error="Stopped on request, before anything was loaded.",
@@ -100,27 +90,10 @@ async def _find(request: RunRequest, journal: Journal, opened: AsyncExitStack) -
 async def _open(
     request: RunRequest, journal: Journal, opened: AsyncExitStack
 ) -> tuple[Sinks, WarehouseError | None]:
-    """Both sinks, with tables as this version needs them; and why the warehouse can't be used now.
-
-    PostgreSQL does not wait for a warehouse that is down, or that no longer lets this database in.
-    One that was never reached is probably not set up right: that is told before anything is loaded.
-    """
+    """Both sinks, with tables as this version needs them; and why the warehouse can't be used."""
     request.observer.phase("Opening PostgreSQL and the warehouse")
     sinks = await opened.enter_async_context(open_sinks(request.settings))
-    async with _recording_refusal(sinks, request, journal):
-        await sinks.postgres.migrate()
-        known = await sinks.postgres.publication()
-        try:
-            await sinks.warehouse.ensure(
-                Owner(database_id=known.database_id, has_published=known.has_published)
-            )
-        except WrongWarehouseError:
-            raise
-        except WarehouseError as error:
-            if not (error.transient or known.has_published):
-                raise
-            return sinks, error
-    return sinks, None
+    return sinks, await fit_sinks(sinks, request, journal)
 
 
 async def _run_into(
@@ -130,78 +103,17 @@ async def _run_into(
     journal: Journal,
     sources: Found,
 ) -> RunResult:
-    journal.sinks = sinks
-    async with _recording_refusal(sinks, request, journal):
-        lease = await sinks.postgres.start_run(run_start(journal, request.settings))
-    work = Work(
-        journal=journal,
-        sinks=sinks,
-        lease=lease,
-        settings=request.settings,
-        stages=request.stages,
-        observer=request.observer,
-        ordinal=request.ordinal,
-        max_rejected=request.max_rejected,
-    )
-    async with MemoryWatch(sinks.local) as memory:
-        status, error, exit_code = RunStatus.COMPLETED, None, ExitCode.DONE
-        cancelled = False
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                watch = tasks.create_task(_watch(request.stop), name="watch for a stop")
-                beat = tasks.create_task(sinks.postgres.keep_alive(lease), name="keep the lease")
-                await work.do(sources, behind)
-                watch.cancel()
-                beat.cancel()
-        except* _StopRequested:
-            status, exit_code = RunStatus.STOPPED, ExitCode.INTERRUPTED
-            error = "Stopped on request: what was committed stays, and the next run carries on."
-        except* TechmartError as group:
-            first = sinks.cause(_first(group))
-            status, error, exit_code = RunStatus.FAILED, str(first), first.exit_code
-        except* asyncio.CancelledError:
-            status, error = RunStatus.STOPPED, "Cancelled."
-            cancelled = True
-        journal.memory, journal.cost = memory.peaks(), sinks.cost
-    result = journal.result(status, error=error, exit_code=exit_code)
-    written = await asyncio.shield(write_down(sinks, lease, journal, result))
-    if cancelled:
-        # As itself: raised in an `except*` it would be a group, which nobody takes for it.
-        raise asyncio.CancelledError
-    return written
+    async def load(lease: Lease) -> None:
+        work = Work(
+            journal=journal,
+            sinks=sinks,
+            lease=lease,
+            settings=request.settings,
+            stages=request.stages,
+            observer=request.observer,
+            ordinal=request.ordinal,
+            max_rejected=request.max_rejected,
+        )
+        await work.do(sources, behind)
 
-
-async def _watch(stop: asyncio.Event | None) -> None:
-    if stop is not None:
-        await stop.wait()
-        raise _StopRequested
-
-
-@asynccontextmanager
-async def _recording_refusal(
-    sinks: Sinks, request: RunRequest, journal: Journal
-) -> AsyncIterator[None]:
-    try:
-        yield
-    except TechmartError as error:
-        await record_refused(sinks, request.settings, journal, error)
-        raise
-
-
-def _first(group: BaseExceptionGroup[TechmartError]) -> TechmartError:
-    """The error that came first: the one that made the others stop."""
-    errors = list(_leaves(group))
-    # PostgreSQL's own failure outweighs the warehouse's, which loses nothing.
-    return next(
-        (error for error in errors if not isinstance(error, WarehouseBehindError)), errors[0]
-    )
-
-
-def _leaves(group: BaseExceptionGroup[TechmartError]) -> list[TechmartError]:
-    leaves: list[TechmartError] = []
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            leaves += _leaves(error)
-        else:
-            leaves.append(error)
-    return leaves
+    return await under_lease(sinks, request, journal, load, stop=request.stop)

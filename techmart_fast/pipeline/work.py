@@ -97,18 +97,13 @@ class Work:
             try:
                 refreshed = await self._publisher.publish()
                 if refreshed.expired:
-                    self._journal.notes.append(_expired(refreshed.expired))
+                    self._journal.notes.append(expired_note(refreshed.expired))
                 await remove_leftovers(self._sinks.postgres, self._lease, spool)
             except (WarehouseError, SpoolError) as error:
                 behind = error
         self._journal.published = self._publisher.published
         if behind is not None:
-            todo = "" if behind.transient else behind.hint
-            raise WarehouseBehindError(
-                f"PostgreSQL is loaded, the warehouse is behind: {behind.args[0]}",
-                hint=f"{todo} Run again: the next run carries on where this one stopped.".lstrip(),
-                transient=behind.transient,
-            )
+            raise behind_error(behind, "PostgreSQL is loaded, the warehouse is behind")
 
     async def _load_feeds(self, sources: Found) -> None:
         files, fetched = sources.files, await self._fetch(sources.endpoints)
@@ -284,7 +279,18 @@ def _may_pass(errors: BaseExceptionGroup[TechmartError]) -> bool:
     )
 
 
-def _expired(days: int) -> str:
+def behind_error(error: WarehouseError | SpoolError, said: str) -> WarehouseBehindError:
+    """What the end of a run says of a warehouse that could not be brought up to date."""
+    todo = "" if error.transient else error.hint
+    return WarehouseBehindError(
+        f"{said}: {error.args[0]}",
+        hint=f"{todo} Run again: the next run carries on where this one stopped.".lstrip(),
+        transient=error.transient,
+    )
+
+
+def expired_note(days: int) -> str:
+    """What is to note of days whose facts have expired in the warehouse."""
     of_days = "1 day" if days == 1 else f"{days} days"
     return (
         f"Transactions came in for {of_days} whose facts have expired in the warehouse: its "

@@ -1,5 +1,6 @@
 """The PostgreSQL sink: one transaction a batch, the authority of the pipeline."""
 
+from techmart_fast.postgres.export import EXPORTED
 from techmart_fast.postgres.model import (
     SPOOLED,
     ApiCheckpoint,
@@ -24,17 +25,22 @@ from techmart_fast.postgres.model import (
     UntoldRun,
 )
 from techmart_fast.postgres.sink import PostgresSink
+from techmart_fast.postgres.snapshot import Books, Gap, Owed, Snapshot
 from techmart_fast.postgres.target import PostgresTarget
 
 __all__ = [
+    "EXPORTED",
     "SPOOLED",
     "ApiCheckpoint",
     "BatchOutcome",
     "BatchWrite",
+    "Books",
     "FileProgress",
+    "Gap",
     "Lease",
     "OutboxEntry",
     "OutboxGroup",
+    "Owed",
     "OwedFiles",
     "PostgresSink",
     "PostgresTarget",
@@ -48,6 +54,7 @@ __all__ = [
     "RunRow",
     "RunStart",
     "SinkStatus",
+    "Snapshot",
     "Spool",
     "UntoldRun",
 ]

@@ -96,6 +96,17 @@ class Connections:
         """The frame of releases and catalogues."""
         return await self._frame(_UPKEEP, feed)
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Session]:
+        """A session of its own, in a transaction that sees one state and changes nothing."""
+        session = await self._open()
+        try:
+            await session.script(statement("session", "snapshot"), doing="opening a snapshot")
+            yield session
+        finally:
+            # The transaction ends with its connection.
+            await session.close()
+
     async def _frame(self, number: int, feed: Feed) -> Frame:
         session = self._writing.get(number)
         if session is None or session.closed:

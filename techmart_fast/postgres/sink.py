@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from datetime import date
 from types import TracebackType
 from typing import Self
@@ -20,6 +20,7 @@ from techmart_fast.postgres import (
     outbox,
     registry,
     release,
+    repairs,
     reports,
     runs,
 )
@@ -50,6 +51,7 @@ from techmart_fast.postgres.model import (
     UntoldRun,
 )
 from techmart_fast.postgres.refusals import find_refused
+from techmart_fast.postgres.snapshot import Owed, Snapshot, later_entries
 from techmart_fast.postgres.target import PostgresTarget
 from techmart_fast.records import Cut, Feed, SourceFile
 from techmart_fast.results import WarehouseCost
@@ -361,3 +363,38 @@ class PostgresSink:
         """Per stored date: transaction_date, transactions (int64), amount_usd (decimal)."""
         async with self._connections.control() as session:
             return await reports.daily_totals(session, dates)
+
+    # --- reconciliation -----------------------------------------------------------------------
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Snapshot]:
+        """One state of the database, to be compared with the warehouse; on its own connection."""
+        async with self._connections.snapshot() as session:
+            yield Snapshot(session)
+
+    async def later_entries(self, newest: Sequence[int]) -> list[Owed]:
+        """Outbox entries that came since a snapshot with these `newest_entries`."""
+        async with self._connections.control() as session:
+            return await later_entries(session, newest)
+
+    # --- repairs ------------------------------------------------------------------------------
+    async def begin_repair(self, lease: Lease, staging_table: str) -> None:
+        """A repair of the warehouse by this staging table begins: store it before any job."""
+        async with self._connections.control() as session:
+            await repairs.begin(session, lease, staging_table)
+
+    async def confirm(self, lease: Lease) -> None:
+        """Make sure that the lease is still held."""
+        async with self._connections.control() as session:
+            await repairs.confirm(session, lease)
+
+    async def open_repairs(self, lease: Lease) -> list[str]:
+        """Staging tables of repairs that other runs left."""
+        async with self._connections.control() as session:
+            return await repairs.open_repairs(session, lease)
+
+    async def end_repairs(
+        self, lease: Lease, staging_tables: Collection[str], *, covered: Collection[int] = ()
+    ) -> None:
+        """Repairs have ended; the outbox entries `covered` are published by them."""
+        async with self._connections.control() as session:
+            await repairs.end(session, lease, staging_tables, covered=covered)

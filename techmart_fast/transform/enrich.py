@@ -63,30 +63,57 @@ class Enricher:
             unknown_fields=batch.unknown_fields,
         )
 
+    def restore(self, stored: pa.Table) -> pa.Table:
+        """Stored transactions with the columns that follow from them by the contract.
+
+        Nothing that is stored is derived again, as amount_usd and transaction_date may come from
+        another contract's rates and time zone.
+        """
+        usd = _cents(stored.column("amount_usd").combine_chunks())
+        zone = self._contract.reporting_time_zone
+        micros = local_micros(stored.column("timestamp").combine_chunks(), zone)
+        _, hours, weekdays = split_local(micros)
+        derived = {
+            "transaction_hour": pa.array(hours),
+            "day_of_week": pa.array(weekdays),
+            **self._flags(stored.column("payment_method"), stored.column("currency"), usd),
+        }
+        for name, values in derived.items():
+            stored = stored.append_column(name, values)
+        return stored
+
     def _transactions(self, records: pa.RecordBatch) -> dict[str, pa.Array]:
-        rules = self._contract.transactions
         zone = self._contract.reporting_time_zone
         days, hours, weekdays = split_local(local_micros(records.column("timestamp"), zone))
         currency = records.column("currency")
         usd = self._rates.convert(_cents(records.column("amount")), currency, days)
-        high_value = usd > _whole_cents(rules.high_value_usd)
-        low_risk = pc.is_in(
-            records.column("payment_method"),
-            value_set=pa.array(rules.low_risk_payment_methods, pa.string()),
-        ).to_numpy(zero_copy_only=False)
-        international = pc.not_equal(currency, self._contract.base_currency)
         return {
             "amount_usd": money(usd, MONEY),
             "transaction_date": pa.array(days.astype(np.int32)).cast(pa.date32()),
             "transaction_hour": pa.array(hours),
             "day_of_week": pa.array(weekdays),
-            "is_high_value": pa.array(high_value),
-            "is_international": international,
-            "payment_method_risk": _either(high_value & ~low_risk, "high", "low"),
-            "transaction_risk": _either(
-                international.to_numpy(zero_copy_only=False), "medium", "low"
-            ),
+            **self._flags(records.column("payment_method"), currency, usd),
             "processing_priority": self._priority(records.column("user_id")),
+        }
+
+    def _flags(
+        self,
+        methods: pa.StringArray | pa.ChunkedArray,
+        currency: pa.StringArray | pa.ChunkedArray,
+        usd: Integers,
+    ) -> dict[str, pa.Array]:
+        """The business rules' columns, from payment methods, currencies and cents in US dollars."""
+        rules = self._contract.transactions
+        high_value = usd > _whole_cents(rules.high_value_usd)
+        low_risk = np.asarray(
+            pc.is_in(methods, value_set=pa.array(rules.low_risk_payment_methods, pa.string()))
+        )
+        international = np.asarray(pc.not_equal(currency, self._contract.base_currency))
+        return {
+            "is_high_value": pa.array(high_value),
+            "is_international": pa.array(international),
+            "payment_method_risk": _either(high_value & ~low_risk, "high", "low"),
+            "transaction_risk": _either(international, "medium", "low"),
         }
 
     def _priority(self, users: pa.StringArray) -> pa.StringArray:

@@ -14,6 +14,7 @@ The order of calls in a run (`sink` is a `WarehouseSink`, everything it does is 
 
 from techmart_fast.warehouse.buckets import Touched, key_buckets
 from techmart_fast.warehouse.estimate import QueryEstimate
+from techmart_fast.warehouse.fingerprints import WarehouseFingerprints, share_out, shares_of_days
 from techmart_fast.warehouse.groups import (
     Ensured,
     JobCost,
@@ -52,12 +53,15 @@ __all__ = [
     "ReportKind",
     "RunRow",
     "Touched",
+    "WarehouseFingerprints",
     "WarehouseSink",
     "WarehouseTarget",
     "key_buckets",
     "part_bytes",
     "read_spool",
     "rejected_rows",
+    "share_out",
+    "shares_of_days",
     "split_parts",
     "write_spool",
 ]

@@ -13,10 +13,12 @@ import pyarrow as pa
 
 from techmart_fast.contract.model import AnalyticsRules
 from techmart_fast.errors import WarehouseAccessError, WarehouseError, WrongWarehouseError
+from techmart_fast.fingerprints import Part
 from techmart_fast.together import both, together
 from techmart_fast.warehouse.buckets import Touched
 from techmart_fast.warehouse.estimate import Estimates, QueryEstimate
 from techmart_fast.warehouse.faults import service_error
+from techmart_fast.warehouse.fingerprints import WarehouseFingerprints
 from techmart_fast.warehouse.groups import (
     Ensured,
     JobCost,
@@ -30,6 +32,7 @@ from techmart_fast.warehouse.groups import (
 )
 from techmart_fast.warehouse.jobs import Clock, Jobs, SystemClock
 from techmart_fast.warehouse.periods import MAX_PARTITIONS, chunks
+from techmart_fast.warehouse.repairs import forget_statements, replace_statements
 from techmart_fast.warehouse.reports import ReportKind, report_statement, typed_report
 from techmart_fast.warehouse.rollups import (
     REFRESHES_LABEL,
@@ -117,10 +120,22 @@ class WarehouseSink:
         """What all jobs of this sink took so far."""
         return self._jobs.cost
 
-    async def ensure(self, owner: Owner | None = None) -> Ensured:
+    @property
+    def fingerprints(self) -> WarehouseFingerprints:
+        """What the warehouse's rows come to, for comparing them with PostgreSQL's."""
+        return WarehouseFingerprints(self._jobs)
+
+    @property
+    def oldest_day(self) -> date:
+        """The oldest day whose facts are there for sure; `date.min` where they never expire."""
+        days = self._target.partition_expiration_days
+        return date.min if days is None else datetime.now(UTC).date() - timedelta(days=days - 1)
+
+    async def ensure(self, owner: Owner | None = None, *, anew: bool = False) -> Ensured:
         """Make the dataset, tables and views that are missing; bring older tables up to date.
 
-        A dataset belongs to the first `owner` that comes, and is nobody else's then.
+        A dataset belongs to the first `owner` that comes, and is nobody else's then. `anew`: it
+        will be filled anew, so that it does not matter which of the owner's rows it lacks.
 
         Two requests, sent together, when nothing is missing. They are also the probe: an endpoint
         that does not answer is an error at once, not after the client's ten minutes of retries.
@@ -132,7 +147,7 @@ class WarehouseSink:
         """
         found = await self._look()
         if owner is not None:
-            await self._check_owner(owner, found or {})
+            await self._check_owner(owner, found or {}, anew=anew)
         if found is None:
             await self._jobs.call(lambda service: service.create_dataset())
             found = {}
@@ -173,6 +188,16 @@ class WarehouseSink:
         found = await self._look()
         await self._jobs.call(lambda service: service.dry_run(statement("queries/probe")))
         return found is not None
+
+    async def present(self, owner: Owner) -> frozenset[str]:
+        """Names of the tables and views that are there; makes and changes nothing.
+
+        Raises:
+            WrongWarehouseError: the dataset is not the owner's, as `ensure` says.
+        """
+        found = await self._look() or {}
+        await self._check_owner(owner, found)
+        return frozenset(found)
 
     async def try_bucket(self) -> str | None:
         """Put an object into the staging bucket and delete it; its name, None without a bucket."""
@@ -250,7 +275,7 @@ class WarehouseSink:
             refreshed=number,
             everything=everything,
             all_periods=everything or other_rules,
-            oldest=self._oldest(),
+            oldest=self.oldest_day,
         )
         await self._set_label(_ORDERS, REFRESHES_LABEL, str(number + 1))
         if other_rules:
@@ -272,6 +297,39 @@ class WarehouseSink:
         """
         present = await self._look()
         return await Estimates(self._jobs, present or {}).of_run(tables, days, touched, rules)
+
+    async def replace(self, group: LoadGroup, parts: Collection[Part]) -> int:
+        """Replace days or buckets of a table by a group's rows of them; returns rows changed.
+
+        Whatever is there goes, newer or not: hold the lease, and have nothing else to publish.
+
+        Raises:
+            WarehouseError: with reason `stagingRows`, as `merge`.
+        """
+        await self._staging.check(group)
+        changed = 0
+        for replacing in replace_statements(group, parts):
+            changed += (await self._jobs.run(replacing)).rows
+        return changed
+
+    async def forget(self, tables: Collection[LoadTable]) -> None:
+        """Take users and products out of the rollups that a repair of `tables` took out there."""
+        await together({one.name: self._jobs.run(one) for one in forget_statements(tables)})
+
+    async def abandon(self, staging_tables: Collection[str]) -> None:
+        """See to it that repairs of another run change nothing any more.
+
+        Without its staging table a repair can't replace anything, however late it comes to that.
+        What one has replaced may be missing in what is computed: the next refresh computes all.
+        """
+        if not staging_tables:
+            return
+
+        async def drop(table: str) -> None:
+            await self._jobs.call(lambda service: service.drop_table(table))
+
+        await together({f"drop {table}": drop(table) for table in staging_tables})
+        await self._set_label(_ORDERS, REFRESHES_LABEL, UNFINISHED)
 
     async def discard(self, groups: Sequence[LoadGroup]) -> None:
         """Drop the staging tables of published groups. One that stays expires by itself."""
@@ -362,7 +420,9 @@ class WarehouseSink:
             reason="invalid",
         )
 
-    async def _check_owner(self, owner: Owner, found: Mapping[str, Mapping[str, str]]) -> None:
+    async def _check_owner(
+        self, owner: Owner, found: Mapping[str, Mapping[str, str]], *, anew: bool = False
+    ) -> None:
         where = f"{self._target.project}.{self._target.dataset}"
         labelled = found.get(_OWNED, {}).get(DATABASE_LABEL)
         if labelled not in (None, owner.database_id.hex):
@@ -373,12 +433,14 @@ class WarehouseSink:
                 f"remove the label {DATABASE_LABEL!r} of the table {_OWNED}: the dataset is then "
                 "this database's.",
             )
+        if anew:
+            return
         if labelled is None and owner.has_published and not await self._holds_rows():
             raise WrongWarehouseError(
                 f"The dataset {where} is empty, but rows of this PostgreSQL database were "
                 "published: they are in another dataset, or were deleted.",
-                hint="Set BIGQUERY_PROJECT_ID and BIGQUERY_DATASET_ID to where they are, or copy "
-                "the tables from there; a new warehouse begins with a new database.",
+                hint="Set BIGQUERY_PROJECT_ID and BIGQUERY_DATASET_ID to where they are, or fill "
+                "this dataset from PostgreSQL: techmart-fast sync --republish --all.",
             )
 
         lost = [table.value for table in LoadTable if table not in found]
@@ -387,7 +449,8 @@ class WarehouseSink:
                 f"The dataset {where} has no table {', '.join(lost)} any more, whose rows were "
                 "published.",
                 hint="Bring it back as it was, within the dataset's time travel window "
-                f"(`bq cp DATASET.{lost[0]}@-3600000 DATASET.{lost[0]}` for an hour ago).",
+                f"(`bq cp DATASET.{lost[0]}@-3600000 DATASET.{lost[0]}` for an hour ago), or fill "
+                "it from PostgreSQL: techmart-fast sync --republish --all.",
             )
 
     async def _holds_rows(self) -> bool:
@@ -427,11 +490,6 @@ class WarehouseSink:
         await self._jobs.call(lambda service: service.set_label(table, name, value))
         labels = {**self._labels.get(table, {}), name: value}
         self._labels = {**self._labels, table: labels}
-
-    def _oldest(self) -> date:
-        """The oldest day whose facts are there for sure."""
-        days = self._target.partition_expiration_days
-        return date.min if days is None else datetime.now(UTC).date() - timedelta(days=days - 1)
 
     async def _expire(self, relation: Relation) -> None:
         days = self._target.partition_expiration_days

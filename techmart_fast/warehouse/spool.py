@@ -69,20 +69,25 @@ LOAD_SCHEMAS: Mapping[LoadTable, pa.Schema] = MappingProxyType(
 
 
 def write_spool(
-    records: pa.RecordBatch, *, table: LoadTable, folder: Path, name: str, batch_id: UUID
+    records: pa.RecordBatch | pa.Table,
+    *,
+    table: LoadTable,
+    folder: Path,
+    name: str,
+    batch_id: UUID | None,
 ) -> SpooledFile:
     """Write accepted rows as `folder/name.parquet`, durable when this returns. Blocking: a thread.
 
     `records` follows `CANDIDATES` of the table's feed (products also carry `is_active` and
     `catalogue_ordinal`) or, for `rejected_transactions`, what `rejected_rows` returns. The file has
-    the columns of the warehouse's table: `batch_id` is added and e-mail addresses are masked
-    (`a***@example.com`), so that no plain address leaves PostgreSQL. Writing the same name again
-    replaces the file as a whole.
+    the columns of the warehouse's table: `batch_id` is added (without one, `records` has it) and
+    e-mail addresses are masked (`a***@example.com`), so that no plain address leaves PostgreSQL.
+    Writing the same name again replaces the file as a whole.
 
     Raises:
         SpoolError: the file can't be written or made durable (disk full, folder gone).
     """
-    columns = pa.Table.from_batches([_warehouse_columns(records, table, batch_id)])
+    columns = _warehouse_columns(records, table, batch_id)
     buffer = pa.BufferOutputStream()
     with parquet_writer(buffer, columns.schema) as writer:
         writer.write_table(columns, row_group_size=ROW_GROUP_ROWS)
@@ -189,20 +194,22 @@ def _write_durably(path: Path, data: pa.Buffer) -> None:
         os.close(handle)
 
 
-def _warehouse_columns(records: pa.RecordBatch, table: LoadTable, batch_id: UUID) -> pa.RecordBatch:
+def _warehouse_columns(
+    records: pa.RecordBatch | pa.Table, table: LoadTable, batch_id: UUID | None
+) -> pa.Table:
     schema = LOAD_SCHEMAS[table]
     arrays = []
     for field in schema:
-        if field.name == _BATCH.name:
+        if field.name == _BATCH.name and batch_id is not None:
             arrays.append(pa.repeat(pa.scalar(str(batch_id)), records.num_rows))
         elif field.name == "email":
             arrays.append(_masked(records["email"]))
         else:
             arrays.append(records[field.name])
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _masked(emails: pa.Array) -> pa.Array:
+def _masked(emails: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Each address with all but the first character before its @ replaced by `***`."""
     return pc.replace_substring_regex(emails, pattern=r"^([^@])[^@]*@", replacement=r"\1***@")
 

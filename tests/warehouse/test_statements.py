@@ -13,7 +13,15 @@ import pytest
 from techmart_fast.contract import default_contract
 from techmart_fast.warehouse import LoadTable, MetricRow, ReportKind, RunRow, Touched
 from techmart_fast.warehouse.estimate import planned_statements
+from techmart_fast.warehouse.fingerprints import (
+    batches_statement,
+    hashed_statement,
+    other_days_statement,
+    parts_statement,
+    rows_statement,
+)
 from techmart_fast.warehouse.groups import LoadGroup
+from techmart_fast.warehouse.repairs import forget_statements, replace_statements
 from techmart_fast.warehouse.reports import report_statement
 from techmart_fast.warehouse.rollups import (
     changed_keys,
@@ -128,6 +136,8 @@ def every_statement() -> Iterator[Statement]:
         )
     bounds = {"since": Scalar("DATE", DAY), "until": Scalar("DATE", DAY)}
     yield statement("queries/daily_sums", parameters=bounds)
+    yield from _of_reconciliation()
+    yield from _of_repairs()
     for kind in ReportKind:
         yield report_statement(kind, limit=None, since=None, until=None, report_type=None)
     yield report_statement(
@@ -136,6 +146,24 @@ def every_statement() -> Iterator[Statement]:
     for metric in (METRIC, replace(METRIC, value=None, threshold=None)):
         yield from run_statements(RUN, [metric, metric])
     yield from run_statements(replace(RUN, error="no disk"), [])
+
+
+def _of_repairs() -> Iterator[Statement]:
+    for group in groups()[:4]:
+        yield from replace_statements(group, [DAY] if "trans" in group.table else [0, 255])
+    yield from replace_statements(groups()[2], MANY_DAYS)
+    yield from forget_statements(list(LoadTable))
+
+
+def _of_reconciliation() -> Iterator[Statement]:
+    for table in LoadTable:
+        days = [DAY] if "trans" in table else []
+        yield hashed_statement(table, days)
+        yield parts_statement(table, days)
+        yield batches_statement(table, days)
+        yield rows_statement(table, days, batch_ids=["b1", "b2"], limit=9)
+        if days:
+            yield other_days_statement(table, first=DAY, last=DAY, since=None, until=None)
 
 
 def _of_keys(
@@ -215,6 +243,9 @@ def test_statements_on_the_facts_name_their_partitions_as_literals() -> None:
         *touched_statements([DAY], refreshed=3, changed=changed_keys([])),
         *_of_keys([DAY], changed_keys([])),
         *financial_statements([DAY], RULES),
+        parts_statement(LoadTable.TRANSACTIONS, [DAY]),
+        batches_statement(LoadTable.TRANSACTIONS, [DAY]),
+        *replace_statements(groups()[2], [DAY]),
     ]
     for one in some:
         assert "DATE '2024-02-29'" in one.sql

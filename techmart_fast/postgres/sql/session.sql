@@ -27,3 +27,10 @@ SELECT set_config('application_name', $1, false),
 -- Turns the foreign keys' triggers off for the transaction that this runs in. Fails where the role
 -- may not: it must be a superuser, or be granted SET on this parameter (PostgreSQL 15 and later).
 SET LOCAL session_replication_role = replica
+
+-- name: snapshot
+-- A transaction that sees one state of the database. It may wait for the warehouse in between, and
+-- reads tables as a whole, so that it is the one place where parallel workers help.
+BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+SET LOCAL idle_in_transaction_session_timeout = '2h';
+SET LOCAL max_parallel_workers_per_gather = 2

@@ -41,7 +41,7 @@ def merge(node: exp.Merge, context: Context) -> Done:
     row = _row_names(source, context) if _has_insert_row(node) else ()
     arms = [_arm(one, node, table, row, expressions) for one in node.args["whens"].expressions]
     scope = scoped(context, node.this, source=source, where=node.args["on"], values=expressions)
-    charge_dml(context, scope, table)
+    charge_dml(context, scope, table, condition=_replaced(node, arms, scope))
     if context.dry:
         return finished_dml(context, "MERGE")
     whens = " ".join(_arm_sql(one, scope, table) for one in arms)
@@ -51,6 +51,20 @@ def merge(node: exp.Merge, context: Context) -> Done:
     counts = _counted(sql, arms, context, scope, table)
     context.work.put_table(table.modified(now_ms()))
     return finished_dml(context, "MERGE", **counts)
+
+
+def _replaced(node: exp.Merge, arms: Sequence[_Arm], scope: Scoped) -> exp.Expr | None:
+    """What the one clause for rows of the target asks of them, where nothing ever matches.
+
+    With ON FALSE that clause alone decides which partitions are read: how they are replaced.
+    """
+    on = node.args["on"].unnest()
+    if not isinstance(on, exp.Boolean) or on.this:
+        return None
+    conditions = [arm.condition for arm in arms if arm.by_source]
+    if len(conditions) != 1 or conditions[0] is None:
+        return None
+    return scope.values[conditions[0]]
 
 
 def _counted(

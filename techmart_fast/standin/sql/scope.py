@@ -88,26 +88,34 @@ def _wrapped(source: exp.Expr) -> exp.Expr:
     return source.copy()
 
 
-def target_scan(scope: Scoped, table: Table) -> Scan:
-    """What a DML statement reads of the table that it writes: whole rows of the partitions left."""
+def target_scan(scope: Scoped, table: Table, condition: exp.Expr | None = None) -> Scan:
+    """What a DML statement reads of the table that it writes: whole rows of the partitions left.
+
+    They are left by `condition`, which is that of the statement unless it is given.
+    """
     filters: tuple[exp.Expr, ...] = ()
     if table.partitioning is not None:
         column = table.partitioning.column
         filters = tuple(
             one
-            for one in conjuncts(scope.where)
+            for one in conjuncts(scope.where if condition is None else condition)
             if is_partition_filter(one, column, scope.target_alias)
         )
     columns = frozenset(one.name.lower() for one in table.schema)
     return Scan(table=table, alias=scope.target_alias, columns=columns, filters=filters)
 
 
-def charge_dml(context: Context, scope: Scoped, table: Table) -> None:
-    """Count the target's touched partitions whole, and everything else that is read."""
+def charge_dml(
+    context: Context, scope: Scoped, table: Table, *, condition: exp.Expr | None = None
+) -> None:
+    """Count the target's touched partitions whole, and everything else that is read.
+
+    `condition` leaves partitions of the target, where it is not that of the statement.
+    """
     others = [
         scan
         for scan in scope.analysed.scans
         if not (scan.table.ref == table.ref and scan.alias.lower() == scope.target_alias)
     ]
-    scans = (target_scan(scope, table), *others)
+    scans = (target_scan(scope, table, condition), *others)
     context.charge(replace(scope.analysed, scans=scans))

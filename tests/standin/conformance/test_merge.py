@@ -160,6 +160,27 @@ def test_a_literal_date_in_the_condition_keeps_other_days(shop: Shop) -> None:
     assert shop.rows("SELECT n FROM t WHERE day > '2024-01-01' ORDER BY day") == [(9,), (2,)]
 
 
+@PRUNING
+def test_partitions_are_replaced_at_once_by_a_merge_in_which_nothing_matches(shop: Shop) -> None:
+    shop.query("""CREATE TABLE t (id INT64, day DATE) PARTITION BY day
+          OPTIONS (require_partition_filter = TRUE);
+        INSERT INTO t (id, day) VALUES (1, '2024-01-31'), (2, '2024-01-31'), (3, '2024-02-01')""")
+    replace = """MERGE t USING (SELECT 1 AS id, DATE '2024-01-31' AS day) AS s ON FALSE
+        WHEN NOT MATCHED BY SOURCE {} THEN DELETE
+        WHEN NOT MATCHED BY TARGET THEN INSERT (id, day) VALUES (s.id, s.day)"""
+    # As other projects found, only a filter on the column itself will do:
+    # https://github.com/dbt-labs/dbt-adapters/issues/2121
+    for unfit in ("", "AND t.id < 9"):
+        with refused("invalidQuery", match="partition elimination"):
+            shop.query(replace.format(unfit))
+    whole = shop.job(replace.format("AND t.day >= DATE '2024-01-01'"), dry_run=True)
+    job = done(shop, replace.format("AND t.day IN (DATE '2024-01-31')"))
+    assert job.total_bytes_processed < whole.total_bytes_processed
+    stats = job.dml_stats
+    assert (stats.inserted_row_count, stats.deleted_row_count) == (1, 2)
+    assert sorted(shop.rows("SELECT id FROM t WHERE day > '2024-01-01'")) == [(1,), (3,)]
+
+
 @MERGE
 @pytest.mark.parametrize(
     "clauses",
