@@ -94,13 +94,13 @@ async def test_a_numbered_step_is_applied_once(
     step.write_text("ALTER TABLE public.users ADD COLUMN loyalty integer")
     async with a_session(database) as session:
         assert await migrate(session, bundled("schemas")) == (1, 2, 3, 4, 5, 6)
-        assert await migrate(session, schemas) == (6,)
+        assert await migrate(session, schemas) == (7,)
         assert await migrate(session, schemas) == ()
-        (schemas / "postgres" / "007_broken.sql").write_text("ALTER TABLE public.nothing ADD x int")
+        (schemas / "postgres" / "008_broken.sql").write_text("ALTER TABLE public.nothing ADD x int")
         with pytest.raises(SinkError, match="applying the schema"):
             await migrate(session, schemas)
     async with PostgresSink(target_of(database), writers=1) as older:
-        with pytest.raises(SinkError, match="version 6, newer than this loader's 5"):
+        with pytest.raises(SinkError, match="version 7, newer than this loader's 6"):
             await older.migrate()
 
 
@@ -113,6 +113,7 @@ _BACK_TO_1 = """
     ALTER TABLE techmart_loader.files DROP COLUMN block_bytes, DROP COLUMN lanes;
     DROP TABLE techmart_loader.identity;
     DROP TABLE techmart_loader.api_checkpoints;
+    DROP TABLE techmart_loader.repairs;
     DELETE FROM techmart_loader.schema_migrations WHERE version > 1;
     INSERT INTO techmart_loader.batches (batch_id, kind, feed, run_id, contract_version)
     VALUES (gen_random_uuid(), 'load', 'users', gen_random_uuid(), '1')
