@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from techmart_fast.errors import SinkAccessError, SinkError
+from techmart_fast.errors import RefusedRowError, SinkAccessError, SinkError
 from techmart_fast.postgres import faults, statements
 from techmart_fast.postgres.arrow_out import fetch_arrow, read_csv
 from techmart_fast.postgres.columns import pieces
@@ -145,7 +145,7 @@ def test_every_statement_is_described_and_complete() -> None:
         (asyncpg.DeadlockDetectedError("deadlock detected"), SinkError, True, "deadlock detected"),
         (asyncpg.UndefinedTableError("no users"), SinkError, False, "not the loader's"),
         (asyncpg.UniqueViolationError("x"), SinkError, True, "refused a row"),
-        (asyncpg.CheckViolationError("x"), SinkError, False, "refused a row"),
+        (asyncpg.CheckViolationError("x"), RefusedRowError, False, "refused a row"),
         (asyncpg.TooManyConnectionsError("too many"), SinkError, True, "too many"),
         (ConnectionResetError("x"), SinkError, True, "was lost"),
         (asyncpg.OutOfMemoryError("out of memory"), SinkError, True, "out of memory"),
