@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Self
 
@@ -85,15 +86,15 @@ async def run(
     observer: RunObserver | None = None,
     stages: Stages | None = None,
     ordinal: int | None = None,
-    max_rejected: int | None = None,
+    max_rejected: int | Decimal | None = None,
     stop: asyncio.Event | None = None,
 ) -> RunResult:
     """Load `sources` (the bundled sample by default) into PostgreSQL and the warehouse.
 
     `stages` replaces decode, validate or the enricher. `ordinal` orders the files of this run among
     those of other runs (the first file gets it, the next ones count on). More than `max_rejected`
-    rejected records end the run (exit code 4). Setting `stop` ends it cleanly; cancelling the task
-    stops it as well.
+    rejected records, or (a Decimal, 0 to 1) that share of them, end the run (exit code 4). Setting
+    `stop` ends it cleanly; cancelling the task stops it as well.
 
     Returns:
         The run's result, also when it failed after it began (see `status` and `error`).

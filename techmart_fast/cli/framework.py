@@ -15,6 +15,7 @@ PROGRAM = "techmart-fast"
 COMPLETION_VARIABLE = "_TECHMART_FAST_COMPLETE"
 _UNITS = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 _UNITS |= {"kb": 10**3, "mb": 10**6, "gb": 10**9, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_COUNT_OR_SHARE = re.compile(r"(\d+)|(\d+(?:\.\d+)?)(%)", re.ASCII)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
 
 
@@ -33,6 +34,23 @@ class ByteSize(click.ParamType[int]):
         if found is None or found[2] not in _UNITS:
             self.fail(f"{value!r} is not a size like 16MiB or 1048576.", param, ctx)
         return int(float(found[1]) * _UNITS[found[2]])
+
+
+class CountOrShare(click.ParamType[int | Decimal]):
+    """A number of records: `1000`; or a share of them: `1%`, `0.5%`."""
+
+    name = "count"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | Decimal:
+        """The number, or the share from 0 to 1 as a Decimal."""
+        if isinstance(value, int | Decimal):
+            return value
+        found = _COUNT_OR_SHARE.fullmatch(str(value).strip())
+        if found is None or (found[3] and Decimal(found[2]) > 100):
+            self.fail(f"{value!r} is neither a number like 1000 nor a share like 1%.", param, ctx)
+        return Decimal(found[2]) / 100 if found[3] else int(found[1])
 
 
 class Number(click.ParamType[Decimal]):

@@ -17,6 +17,7 @@ from techmart_fast.cli.sampling import sample_sources
 from techmart_fast.cli.summary import summary, verdict_line
 from techmart_fast.contract import Contract, load_contract
 from techmart_fast.errors import ExitCode
+from techmart_fast.pipeline.limits import Most
 from techmart_fast.pipeline.progress import RunObserver
 from techmart_fast.records import Feed
 from techmart_fast.results import RunResult
@@ -32,7 +33,7 @@ class RunRequest:
     products: tuple[str, ...] = ()
     contract: Path | None = None
     ordinal: int | None = None
-    max_rejected: int | None = None
+    max_rejected: Most | None = None
     as_json: bool = False
     quiet: bool = False
     home_flag: str = ""

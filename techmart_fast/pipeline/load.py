@@ -135,6 +135,7 @@ class FeedLoad:
             ByteChannel(plan.channel_bytes // writers) for _ in range(writers)
         ]
         self._outcome = so_far or FeedOutcome()
+        self._decoded = self._outcome.counts.read
         self._bytes_done: dict[str, int] = {}
 
     @property
@@ -158,6 +159,8 @@ class FeedLoad:
                 tasks.create_task(self._share(), name=f"share {plan.feed}")
                 for writer in range(len(self._writers)):
                     tasks.create_task(self._write(writer), name=f"write {plan.feed} {writer}")
+            if plan.limit is not None:
+                self._check(plan.limit, at_end=True)
         finally:
             # Threads can't be cancelled; what they still do is pure and short.
             reader.shutdown(wait=False, cancel_futures=True)
@@ -233,7 +236,12 @@ class FeedLoad:
             self._committed()
             self._observer.progress(self._progress(write))
             if self._plan.limit is not None:
-                self._plan.limit.check(self._outcome.counts.rejected)
+                self._check(self._plan.limit)
+
+    def _check(self, limit: RejectionLimit, *, at_end: bool = False) -> None:
+        # A block's rejections are in one lane: what the others still have to write is read, too.
+        read = max(self._decoded, self._outcome.counts.read)
+        limit.check(self._outcome.counts.rejected, read=read, at_end=at_end)
 
     def _decode_again(self, identity: BatchIdentity) -> DecodedBatch:
         plan, file = self._plan, identity.source
@@ -267,6 +275,7 @@ class FeedLoad:
 
     def _note(self, prepared: PreparedBlock) -> None:
         seen = prepared.candidates
+        self._decoded += seen.read
         self._outcome = replace(
             self._outcome,
             unknown_fields=unknown_names(self._outcome.unknown_fields, seen.unknown_fields),

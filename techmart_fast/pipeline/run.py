@@ -19,6 +19,7 @@ from techmart_fast.local import LocalHome
 from techmart_fast.pipeline.find import Found, found
 from techmart_fast.pipeline.journal import Journal
 from techmart_fast.pipeline.leased import StopRequested, fit_sinks, under_lease, watch_for
+from techmart_fast.pipeline.limits import Most
 from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import RunObserver
 from techmart_fast.pipeline.sinks import Sinks, open_sinks
@@ -36,7 +37,8 @@ class RunRequest:
     """What a run is asked to do.
 
     `sources` are the specs of each feed. `ordinal` orders the files of this run among those of
-    other runs. More than `max_rejected` rejected records end the run. Setting `stop` ends it, too.
+    other runs. More than `max_rejected` rejected records, or (a Decimal) that share of them, end
+    the run. Setting `stop` ends it, too.
     """
 
     sources: Mapping[Feed, Sequence[str]]
@@ -45,7 +47,7 @@ class RunRequest:
     observer: RunObserver
     stages: Stages
     ordinal: int | None = None
-    max_rejected: int | None = None
+    max_rejected: Most | None = None
     stop: asyncio.Event | None = None
 
 

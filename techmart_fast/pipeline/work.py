@@ -18,7 +18,7 @@ from techmart_fast.pipeline.fetching import FetchedFeed, fetch_feed, forget, rem
 from techmart_fast.pipeline.find import Found
 from techmart_fast.pipeline.journal import Journal
 from techmart_fast.pipeline.leftovers import make_run_folder, remove_leftovers
-from techmart_fast.pipeline.limits import RejectionLimit
+from techmart_fast.pipeline.limits import Most, RejectionLimit
 from techmart_fast.pipeline.load import FeedLoad, LoadPlan, spooler
 from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import RunObserver
@@ -46,7 +46,7 @@ class Work:
         stages: Stages,
         observer: RunObserver,
         ordinal: int | None,
-        max_rejected: int | None,
+        max_rejected: Most | None,
     ) -> None:
         self._journal = journal
         self._sinks = sinks
@@ -228,9 +228,12 @@ class Work:
     def _limit(self, feed: Feed) -> RejectionLimit | None:
         if self._max_rejected is None:
             return None
-        others = (load for of, load in self._journal.outcomes.items() if of is not feed)
-        before = sum(outcome.counts.rejected for outcome in others)
-        return RejectionLimit(most=self._max_rejected, before=before)
+        others = [load.counts for of, load in self._journal.outcomes.items() if of is not feed]
+        return RejectionLimit(
+            most=self._max_rejected,
+            before=sum(counts.rejected for counts in others),
+            read_before=sum(counts.read for counts in others),
+        )
 
     async def _load_group(self, plan: LoadPlan) -> None:
         load = FeedLoad(

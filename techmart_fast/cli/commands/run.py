@@ -1,11 +1,12 @@
 """`run`: load feeds into PostgreSQL and the warehouse."""
 
 import shlex
+from decimal import Decimal
 from pathlib import Path
 
 import click
 
-from techmart_fast.cli.framework import ByteSize, Command
+from techmart_fast.cli.framework import ByteSize, Command, CountOrShare
 from techmart_fast.cli.invocation import Invocation
 
 
@@ -68,9 +69,9 @@ from techmart_fast.cli.invocation import Invocation
 )
 @click.option(
     "--max-rejected",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Stop, with exit code 4, once more than N records were rejected.",
+    type=CountOrShare(),
+    metavar="N|P%",
+    help="Stop, with exit code 4, once more than N records, or P percent of them, were rejected.",
 )
 @click.option(
     "--dry-run",
@@ -89,7 +90,7 @@ def run(
     ordinal: int | None,
     block_bytes: int | None,
     writers: int | None,
-    max_rejected: int | None,
+    max_rejected: int | Decimal | None,
     dry_run: bool,
     as_json: bool,
 ) -> int:
