@@ -47,10 +47,12 @@ def merge(node: exp.Merge, context: Context) -> Done:
     whens = " ".join(_arm_sql(one, scope, table) for one in arms)
     target = f"{physical(table.ref)} AS {quoted(scope.target_alias)}"
     rows, on = scope.source_sql, scope.where_sql
-    if _never_matches(node):
+    alias = source.alias_or_name
+    has_rowid = any(one.name.lower() == "rowid" for one in table.schema)
+    if _never_matches(node) and alias and not has_rowid:
         # Joined by nothing, DuckDB compares every row with every other one: by a key, it does not.
-        rows = f'(SELECT *, -1 AS "no row" FROM {rows}) AS {quoted(source.alias_or_name)}'
-        on = f'{quoted(scope.target_alias)}.rowid = {quoted(source.alias_or_name)}."no row"'
+        rows = f'(SELECT *, -1 AS "no row" FROM {rows}) AS {quoted(alias)}'
+        on = f'{quoted(scope.target_alias)}.rowid = {quoted(alias)}."no row"'
     sql = f"MERGE INTO {target} USING {rows} ON {on} {whens}"
     table = context.work.settle(table)
     counts = _counted(sql, arms, context, scope, table)
