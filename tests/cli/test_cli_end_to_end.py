@@ -162,6 +162,42 @@ def test_too_many_rejections_stop_the_run_with_exit_code_4(
     assert newest["feeds"]["users"]["rejected"] == 2
 
 
+def test_both_sinks_are_compared_and_synced(loaded: dict[str, Any], home: Path) -> None:
+    compared = spawn("reconcile", "--json", "--quiet", home=home)
+    assert compared.returncode == 0, compared.stderr
+    told = json.loads(compared.stdout)
+    assert (told["standing"], told["exit_code"]) == ("equal", 0)
+    assert told["tables"]["transactions"]["postgres_rows"] > 0
+    assert told["accounting"]["adds_up"] is True
+    synced = spawn("sync", "--json", "--quiet", home=home)
+    assert synced.returncode == 0, synced.stderr
+    assert json.loads(synced.stdout)["published"] == {}
+    assert "hold the same rows" in spawn("reconcile", home=home).stdout
+    wrong = spawn("sync", "--all", home=home)
+    assert wrong.returncode == 2
+    assert "--republish" in wrong.stderr
+
+
+def test_nothing_is_compared_or_synced_before_the_first_run(tmp_path: Path) -> None:
+    for command in ("reconcile", "sync"):
+        done = spawn(command, home=tmp_path / "home")
+        assert (done.returncode, "Nothing was loaded yet" in done.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("limit", "code"), [("50%", 4), ("100%", 3), ("101%", 2), ("-1", 2), ("1.5", 2), ("x%", 2)]
+)
+def test_the_limit_of_rejections_may_be_a_share(
+    loaded: dict[str, Any], home: Path, limit: str, code: int
+) -> None:
+    done = spawn(
+        *("run", "--users", "-", "--json", "--quiet", "--max-rejected", limit),
+        home=home,
+        stdin=f'{{"user_id": "{limit}"}}\n',
+    )
+    assert done.returncode == code, done.stderr
+
+
 def test_a_dry_run_prints_a_plan_and_loads_nothing(shop: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     users = str(shop / "users.csv")

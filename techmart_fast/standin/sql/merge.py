@@ -46,7 +46,14 @@ def merge(node: exp.Merge, context: Context) -> Done:
         return finished_dml(context, "MERGE")
     whens = " ".join(_arm_sql(one, scope, table) for one in arms)
     target = f"{physical(table.ref)} AS {quoted(scope.target_alias)}"
-    sql = f"MERGE INTO {target} USING {scope.source_sql} ON {scope.where_sql} {whens}"
+    rows, on = scope.source_sql, scope.where_sql
+    alias = source.alias_or_name
+    has_rowid = any(one.name.lower() == "rowid" for one in table.schema)
+    if _never_matches(node) and alias and not has_rowid:
+        # Joined by nothing, DuckDB compares every row with every other one: by a key, it does not.
+        rows = f'(SELECT *, -1 AS "no row" FROM {rows}) AS {quoted(alias)}'
+        on = f'{quoted(scope.target_alias)}.rowid = {quoted(alias)}."no row"'
+    sql = f"MERGE INTO {target} USING {rows} ON {on} {whens}"
     table = context.work.settle(table)
     counts = _counted(sql, arms, context, scope, table)
     context.work.put_table(table.modified(now_ms()))
@@ -58,13 +65,18 @@ def _replaced(node: exp.Merge, arms: Sequence[_Arm], scope: Scoped) -> exp.Expr 
 
     With ON FALSE that clause alone decides which partitions are read: how they are replaced.
     """
-    on = node.args["on"].unnest()
-    if not isinstance(on, exp.Boolean) or on.this:
+    if not _never_matches(node):
         return None
     conditions = [arm.condition for arm in arms if arm.by_source]
     if len(conditions) != 1 or conditions[0] is None:
         return None
     return scope.values[conditions[0]]
+
+
+def _never_matches(node: exp.Merge) -> bool:
+    """Whether the condition is FALSE as it stands: no row of the target is one of the source."""
+    on = node.args["on"].unnest()
+    return isinstance(on, exp.Boolean) and not on.this
 
 
 def _counted(

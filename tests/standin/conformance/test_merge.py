@@ -160,6 +160,20 @@ def test_a_literal_date_in_the_condition_keeps_other_days(shop: Shop) -> None:
     assert shop.rows("SELECT n FROM t WHERE day > '2024-01-01' ORDER BY day") == [(9,), (2,)]
 
 
+@MERGE
+@pytest.mark.parametrize("source", ["s", "s AS other", "(SELECT * FROM s) x"])
+def test_where_nothing_matches_all_rows_are_replaced(stocked: Shop, source: str) -> None:
+    job = done(
+        stocked,
+        f"""MERGE t USING {source} ON FALSE
+        WHEN NOT MATCHED BY SOURCE AND t.id < 3 THEN DELETE
+        WHEN NOT MATCHED THEN INSERT (id, n) VALUES (id + 10, n)""",
+    )
+    assert left(stocked) == {3: 30, 13: 300, 14: 400}
+    stats = job.dml_stats
+    assert (stats.inserted_row_count, stats.deleted_row_count) == (2, 2)
+
+
 @PRUNING
 def test_partitions_are_replaced_at_once_by_a_merge_in_which_nothing_matches(shop: Shop) -> None:
     shop.query("""CREATE TABLE t (id INT64, day DATE) PARTITION BY day
