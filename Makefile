@@ -5,6 +5,8 @@ BIN := $(VENV)/bin/python
 INSTALLED := $(VENV)/requirements.txt
 BENCH_ROWS ?= 1000000
 ARGS ?=
+# One more than there are cores: tests wait for the servers that they ask.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 # A Python of its own choice: make PYTHON=/path/to/python3.12 …
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
@@ -19,7 +21,7 @@ endif
 MAKEFLAGS += --no-print-directory
 .SILENT:
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench bench-quick docs lock clean
+.PHONY: help setup run test torture check bench bench-quick docs lock clean
 
 help: ## List the targets.
 	sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -31,7 +33,10 @@ run: $(INSTALLED) ## Load the sample: raw feeds to PostgreSQL, warehouse, rollup
 	$(BIN) -m techmart_fast run $(ARGS)
 
 test: $(INSTALLED) ## Run all tests. ARGS="…" for pytest.
-	$(BIN) -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
+	$(BIN) -m pytest --numprocesses=$(WORKERS) --dist=loadfile $(ARGS)
+
+torture: $(INSTALLED) ## Run the tests that break one thing at many places.
+	$(BIN) -m pytest --numprocesses=$(WORKERS) --dist=loadfile -m torture $(ARGS)
 
 check: $(INSTALLED) ## What a change must pass: style, types, all tests.
 	$(BIN) -m ruff check --quiet .

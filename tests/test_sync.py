@@ -187,6 +187,7 @@ async def cut(
     assert result.run.exit_code is ExitCode.SINKS_DIFFER
 
 
+@pytest.mark.torture
 async def test_repairs_interrupted_at_every_step_one_after_the_other_are_healed_by_the_next(
     loaded: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
