@@ -82,54 +82,43 @@ async def fetch_feed(
         now=datetime.now(UTC),
     )
     if kept is not None:
-        report = FetchReport(
-            where=endpoint.where, records=kept.records, resumed=True, complete=kept.complete
+        return FetchedFeed(
+            feed=feed,
+            endpoint=endpoint,
+            report=FetchReport(
+                where=endpoint.where, records=kept.records, resumed=True, complete=kept.complete
+            ),
+            reached=_reached(kept.checkpoint, kept.sha256, contract),
+            captures=captures,
+            kept=kept,
+            file=await asyncio.to_thread(_file_of, kept, feed, endpoint, captures),
         )
-        return await asyncio.to_thread(_fetched, feed, endpoint, report, captures, kept)
-    since = _since(stored, contract)
-    rules = contract.rules(feed)
-    fetched = await fetch(
-        endpoint,
-        folder=captures.folder,
-        since=since,
-        required=[rules.source_name(field) for field in rules.required],
-        fields=_read_names(feed, contract),
-        observer=_Watch(feed, endpoint, observer),
+    fetched = await _fetch(
+        feed, endpoint, contract, captures.folder, observer, since=_since(stored, contract)
     )
     same = (
         stored is not None
         and stored.is_newest
         and stored.sha256 == fetched.sha256
         and stored.contract_version == contract.version
+        and endpoint.incremental is None
     )
-    reached = ApiCheckpoint(
-        text=fetched.checkpoint.model_dump_json(),
-        sha256=None if fetched.path is None else fetched.sha256,
-        contract_version=contract.version,
-    )
-    report = _report(
-        endpoint,
-        fetched,
-        same=same and endpoint.incremental is None,
-        read=_read_names(feed, contract),
-    )
-    if fetched.path is None:
-        return FetchedFeed(
-            feed=feed, endpoint=endpoint, report=report, reached=reached, captures=captures
+    file = None
+    if fetched.path is not None:
+        kept = await asyncio.to_thread(
+            captures.keep, fetched, contract_version=contract.version, now=datetime.now(UTC)
         )
-    kept = await asyncio.to_thread(
-        captures.keep, fetched, contract_version=contract.version, now=datetime.now(UTC)
+        if not same:
+            file = await asyncio.to_thread(_file_of, kept, feed, endpoint, captures)
+    return FetchedFeed(
+        feed=feed,
+        endpoint=endpoint,
+        report=_report(endpoint, fetched, same=same, read=_read_names(feed, contract)),
+        reached=_reached(fetched.checkpoint, fetched.sha256 or None, contract),
+        captures=captures,
+        kept=kept,
+        file=file,
     )
-    if report.unchanged or not fetched.records:
-        return FetchedFeed(
-            feed=feed,
-            endpoint=endpoint,
-            report=report,
-            reached=reached,
-            kept=kept,
-            captures=captures,
-        )
-    return await asyncio.to_thread(_fetched, feed, endpoint, report, captures, kept)
 
 
 async def fetch_to_look(
@@ -141,14 +130,7 @@ async def fetch_to_look(
         SourceError, ConfigError, SpoolError: see `sources.api.fetch`.
     """
     observer.phase(f"Fetching {feed} from {endpoint.where}")
-    rules = contract.rules(feed)
-    fetched = await fetch(
-        endpoint,
-        folder=folder / feed.value,
-        required=[rules.source_name(field) for field in rules.required],
-        fields=_read_names(feed, contract),
-        observer=_Watch(feed, endpoint, observer),
-    )
+    fetched = await _fetch(feed, endpoint, contract, folder / feed.value, observer)
     if fetched.path is None:
         return None
     return await asyncio.to_thread(_source_file, feed, endpoint, fetched.path, fetched.sha256)
@@ -163,12 +145,11 @@ async def remember(fetched: FetchedFeed, *, postgres: PostgresSink, lease: Lease
     await postgres.store_api_checkpoint(
         lease, fetched.feed, fetched.endpoint.selection, fetched.reached
     )
-    if fetched.kept is not None:
-        await asyncio.to_thread(fetched.captures.drop, fetched.kept)
+    await forget(fetched)
 
 
 async def forget(fetched: FetchedFeed) -> None:
-    """Remove a capture that can't be loaded: the next run fetches anew."""
+    """Remove a capture that is loaded, or can't be: the next run fetches anew."""
     if fetched.kept is not None:
         await asyncio.to_thread(fetched.captures.drop, fetched.kept)
 
@@ -190,27 +171,42 @@ def _since(stored: ApiCheckpoint | None, contract: Contract) -> Checkpoint | Non
     return checkpoint
 
 
-def _fetched(
-    feed: Feed, endpoint: Endpoint, report: FetchReport, captures: Captures, kept: KeptCapture
-) -> FetchedFeed:
-    # Not the content alone: a catalogue that is again as it was a week ago is news.
-    fingerprint = hashlib.sha256(f"{kept.fetch_id} {kept.sha256}".encode()).hexdigest()
-    return FetchedFeed(
-        feed=feed,
-        endpoint=endpoint,
-        report=report,
-        reached=ApiCheckpoint(
-            text=kept.checkpoint.model_dump_json(),
-            sha256=kept.sha256,
-            contract_version=kept.contract_version,
-        ),
-        kept=kept,
-        captures=captures,
-        file=_source_file(feed, endpoint, captures.path_of(kept), fingerprint),
+async def _fetch(
+    feed: Feed,
+    endpoint: Endpoint,
+    contract: Contract,
+    folder: Path,
+    observer: RunObserver,
+    *,
+    since: Checkpoint | None = None,
+) -> Fetched:
+    rules = contract.rules(feed)
+    return await fetch(
+        endpoint,
+        folder=folder,
+        since=since,
+        required=[rules.source_name(field) for field in rules.required],
+        fields=_read_names(feed, contract),
+        observer=_Watch(feed, endpoint, observer),
     )
 
 
+def _reached(checkpoint: Checkpoint, sha256: str | None, contract: Contract) -> ApiCheckpoint:
+    return ApiCheckpoint(
+        text=checkpoint.model_dump_json(), sha256=sha256, contract_version=contract.version
+    )
+
+
+def _file_of(
+    kept: KeptCapture, feed: Feed, endpoint: Endpoint, captures: Captures
+) -> SourceFile | None:
+    # Not the content alone: a catalogue that is again as it was a week ago is news.
+    fingerprint = hashlib.sha256(f"{kept.fetch_id} {kept.sha256}".encode()).hexdigest()
+    return _source_file(feed, endpoint, captures.path_of(kept), fingerprint)
+
+
 def _source_file(feed: Feed, endpoint: Endpoint, path: Path, fingerprint: str) -> SourceFile | None:
+    """The file as the pipeline takes it; None if it is empty."""
     status = path.stat()
     if not status.st_size:
         return None

@@ -22,6 +22,7 @@ from techmart_fast.records import (
 )
 
 _CODE = "refused_by_database"
+_PLACE = ("source_offset", "source_line", "source_length")
 
 Decode = Callable[[BatchIdentity], DecodedBatch]
 """Reads and decodes the block of a batch once more."""
@@ -122,13 +123,10 @@ def without(
 
 
 def _places(decoded: DecodedBatch) -> dict[int, tuple[int, bytes]]:
-    """Line and bytes of each record by its offset in the file."""
+    """Line and bytes of each record by its offset in the file; for the rare block only."""
     data, first = decoded.block.data, decoded.block.first_byte
     columns = (decoded.records.column(name) for name in _PLACE)
     return {
         offset: (line, data[offset - first : offset - first + length])
         for offset, line, length in zip(*(one.to_pylist() for one in columns), strict=True)
     }
-
-
-_PLACE = ("source_offset", "source_line", "source_length")
