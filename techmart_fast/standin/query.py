@@ -71,7 +71,7 @@ class QueryPlan:
             _check_place(statement, in_transaction=explicit)
             if isinstance(statement, exp.Rollback) and not self.dry:
                 work.roll_back()
-            result = run_statement(statement.copy(), self._context(work))
+            result = run_statement(statement, self._context(work))
             if place < len(self.statements) and result.rows is not None:
                 result.rows.drain()
             done.append(result)

@@ -37,23 +37,28 @@ class Volume:
 
     @property
     def per_row(self) -> int:
-        """Bytes of a row."""
+        """Bytes of these columns in a row."""
         return sum(self.columns.values())
 
-    def of(self, names: Collection[str]) -> int:
-        """Bytes of these columns in a row."""
-        return sum(self.columns.get(name.lower(), 0) for name in names)
 
+def table_bytes(
+    cursor: duckdb.DuckDBPyConnection, table: Table, names: Collection[str] | None = None
+) -> Volume:
+    """Average bytes of columns of a table (all without `names`), from a sample of its rows.
 
-def table_bytes(cursor: duckdb.DuckDBPyConnection, table: Table) -> Volume:
-    """Average bytes of the columns of a table, from a sample of its rows."""
-    sizes = [f"avg({_size(quoted(one.name), one.type, 0)})" for one in table.schema]
-    (row,) = cursor.execute(
-        f"SELECT {', '.join(sizes)} FROM (SELECT * FROM {physical(table.ref)} LIMIT {_SAMPLE_ROWS})"
-    ).fetchall()
-    names = (one.name.lower() for one in table.schema)
-    sized = zip(names, row, strict=True)
-    return Volume(columns={name: round(size or 0) for name, size in sized})
+    Names are in lower case. Only columns whose values differ in size are looked at.
+    """
+    asked = [one for one in table.schema if names is None or one.name.lower() in names]
+    sizes = {one.name.lower(): _FIXED.get(one.type.kind, 0) for one in asked}
+    uneven = [one for one in asked if one.type.kind not in _FIXED]
+    if uneven:
+        texts = ", ".join(f"avg({_size(quoted(one.name), one.type, 0)})" for one in uneven)
+        sample = f"SELECT * FROM {physical(table.ref)} LIMIT {_SAMPLE_ROWS}"
+        (row,) = cursor.execute(f"SELECT {texts} FROM ({sample})").fetchall()
+        sizes |= {
+            one.name.lower(): round(size or 0) for one, size in zip(uneven, row, strict=True)
+        }
+    return Volume(columns=sizes)
 
 
 def _size(value: str, kind: BqType, depth: int) -> str:

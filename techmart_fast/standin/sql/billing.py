@@ -46,8 +46,8 @@ def processed_bytes(work: Work, scans: Iterable[Scan], parameters: Parameters) -
 
 
 def _scanned(work: Work, scan: Scan, parameters: Parameters) -> int:
-    per_row = table_bytes(work.cursor, scan.table).of(scan.columns)
-    return per_row * rows_left(work, scan, parameters) if per_row else 0
+    rows = rows_left(work, scan, parameters) if scan.columns else 0
+    return rows * table_bytes(work.cursor, scan.table, scan.columns).per_row if rows else 0
 
 
 def rows_left(work: Work, scan: Scan, parameters: Parameters) -> int:
