@@ -361,6 +361,7 @@ CREATE TABLE IF NOT EXISTS techmart_loader.files (
     lanes         integer,
     first_run_id  uuid        NOT NULL,
     registered_at timestamptz NOT NULL DEFAULT now(),
+    header        text[],
     PRIMARY KEY (feed, fingerprint),
     CONSTRAINT files_ordinal_taken UNIQUE (feed, ordinal)
 );
@@ -370,6 +371,8 @@ COMMENT ON COLUMN techmart_loader.files.block_bytes IS
     'Length of the blocks that the file was first cut into; every rerun cuts it the same way.';
 COMMENT ON COLUMN techmart_loader.files.lanes IS
     'Shares of each block, by key; the same in every rerun.';
+COMMENT ON COLUMN techmart_loader.files.header IS
+    'Column names of a CSV file: what its rejected records are read with again.';
 COMMENT ON INDEX techmart_loader.files_ordinal_taken IS
     'Serves the next ordinal of a feed, and keeps positions unique.';
 
@@ -399,7 +402,7 @@ CREATE TABLE IF NOT EXISTS techmart_loader.batches (
     committed_at     timestamptz NOT NULL DEFAULT now(),
     resent           bigint      NOT NULL DEFAULT 0,
     CONSTRAINT batches_batch_id_once UNIQUE (batch_id),
-    CONSTRAINT batches_kind_known CHECK (kind IN ('load', 'release', 'deactivate')),
+    CONSTRAINT batches_kind_known CHECK (kind IN ('load', 'release', 'deactivate', 'replay')),
     CONSTRAINT batches_add_up CHECK (records_read = loaded + duplicate + held + rejected)
 );
 COMMENT ON TABLE techmart_loader.batches IS
@@ -567,6 +570,6 @@ CREATE TABLE IF NOT EXISTS techmart_loader.repairs (
 COMMENT ON TABLE techmart_loader.repairs IS
     'Parts of the warehouse being replaced by PostgreSQL''s rows, by the staging table that has them.';
 
-INSERT INTO techmart_loader.schema_migrations (version) VALUES (1), (2), (3), (4), (5), (6) ON CONFLICT DO NOTHING;
+INSERT INTO techmart_loader.schema_migrations (version) VALUES (1), (2), (3), (4), (5), (6), (7) ON CONFLICT DO NOTHING;
 
 COMMIT;

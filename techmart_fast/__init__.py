@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING
 from techmart_fast import version
 
 if TYPE_CHECKING:
-    from techmart_fast.api import DataSources, plan, reconcile, run, sync
+    from techmart_fast.api import DataSources, plan, reconcile, replay, run, sync
     from techmart_fast.contract import Contract, default_contract, load_contract
     from techmart_fast.errors import ExitCode, TechmartError
     from techmart_fast.facade import ECommerceAnalyticsPipeline
+    from techmart_fast.pipeline.corrections import Correction, read_corrections
     from techmart_fast.pipeline.prepare import Stages
     from techmart_fast.pipeline.progress import RunObserver
     from techmart_fast.pipeline.reconciled import Reconciliation
     from techmart_fast.pipeline.rehearsal import RunPlan
+    from techmart_fast.pipeline.replayed import ReplayResult
     from techmart_fast.pipeline.synced import SyncResult
+    from techmart_fast.postgres import QuarantineFilter
     from techmart_fast.results import RunResult, RunStatus
     from techmart_fast.settings import Settings, load_settings
 
@@ -29,10 +32,13 @@ __version__ = version.VERSION
 
 __all__ = [
     "Contract",
+    "Correction",
     "DataSources",
     "ECommerceAnalyticsPipeline",
     "ExitCode",
+    "QuarantineFilter",
     "Reconciliation",
+    "ReplayResult",
     "RunObserver",
     "RunPlan",
     "RunResult",
@@ -46,17 +52,22 @@ __all__ = [
     "load_contract",
     "load_settings",
     "plan",
+    "read_corrections",
     "reconcile",
+    "replay",
     "run",
     "sync",
 ]
 
 _HOME = {
     "Contract": "contract",
+    "Correction": "pipeline.corrections",
     "DataSources": "api",
     "ECommerceAnalyticsPipeline": "facade",
     "ExitCode": "errors",
+    "QuarantineFilter": "postgres",
     "Reconciliation": "pipeline.reconciled",
+    "ReplayResult": "pipeline.replayed",
     "RunObserver": "pipeline.progress",
     "RunPlan": "pipeline.rehearsal",
     "RunResult": "results",
@@ -69,7 +80,9 @@ _HOME = {
     "load_contract": "contract",
     "load_settings": "settings",
     "plan": "api",
+    "read_corrections": "pipeline.corrections",
     "reconcile": "api",
+    "replay": "api",
     "run": "api",
     "sync": "api",
 }

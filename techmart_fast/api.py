@@ -1,7 +1,7 @@
 """The library's front door: run the pipeline, async or sync, with your own settings and stages."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -11,14 +11,18 @@ from typing import Self
 from techmart_fast.bundled import bundled
 from techmart_fast.contract import Contract, default_contract
 from techmart_fast.errors import ConfigError
+from techmart_fast.pipeline.corrections import Correction
 from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import RunObserver, SilentObserver
 from techmart_fast.pipeline.reconcile import Span, reconcile_sinks
 from techmart_fast.pipeline.reconciled import Reconciliation
 from techmart_fast.pipeline.rehearsal import RunPlan, rehearse
+from techmart_fast.pipeline.replay import ReplayRequest, replay_quarantine
+from techmart_fast.pipeline.replayed import ReplayResult
 from techmart_fast.pipeline.run import RunRequest, run_pipeline
 from techmart_fast.pipeline.sync import SyncRequest, sync_sinks
 from techmart_fast.pipeline.synced import SyncResult
+from techmart_fast.postgres import QuarantineFilter
 from techmart_fast.records import Feed
 from techmart_fast.results import RunResult
 from techmart_fast.settings import Settings, load_settings
@@ -190,6 +194,44 @@ async def sync(
             rebuild=rebuild,
             republish=republish,
             whole=everything,
+            stop=stop,
+        )
+    )
+
+
+async def replay(
+    *,
+    settings: Settings | None = None,
+    contract: Contract | None = None,
+    filters: QuarantineFilter | None = None,
+    numbers: Collection[int] | None = None,
+    corrections: Mapping[int, Correction] | None = None,
+    observer: RunObserver | None = None,
+    stages: Stages | None = None,
+    stop: asyncio.Event | None = None,
+) -> ReplayResult:
+    """Load records of the quarantine again: by a mended contract, or in mended words.
+
+    All that wait and fit the `filters`, or those of `numbers`; with `corrections` these records
+    only, by their number. A record keeps the position that it had in its file: newer versions of
+    its id stay. What is accepted is marked as resolved; what is not stays in the quarantine.
+    Decoding is the built-in one; `stages` may replace validation and the enricher. Needs the lease.
+
+    Returns:
+        What was done, also when it failed after it began (see `run.status` and `run.error`).
+
+    Raises:
+        TechmartError: it could not begin; nothing was changed.
+    """
+    return await replay_quarantine(
+        ReplayRequest(
+            settings=settings or load_settings(),
+            observer=observer or SilentObserver(),
+            stages=stages or Stages(),
+            contract=contract,
+            filters=filters or QuarantineFilter(),
+            numbers=numbers,
+            corrections=corrections,
             stop=stop,
         )
     )

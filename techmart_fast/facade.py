@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
-from techmart_fast.api import DataSources, reconcile, run, sync
+from techmart_fast.api import DataSources, reconcile, replay, run, sync
 from techmart_fast.contract import Contract
 from techmart_fast.errors import TechmartError
+from techmart_fast.pipeline.corrections import read_corrections
 from techmart_fast.pipeline.progress import FeedProgress, FetchProgress
 from techmart_fast.results import RunResult, RunStatus
 from techmart_fast.settings import Settings
@@ -107,6 +108,20 @@ class ECommerceAnalyticsPipeline:
                 rebuild=rebuild,
                 republish=republish,
             )
+        ).to_dict()
+
+    def replay(self, corrections: str | Path | None = None) -> dict[str, object]:
+        """Load the quarantine's records again; see `techmart_fast.replay`.
+
+        `corrections` is a file of them (see `quarantine export`); without it all that wait are
+        read again, by this object's contract.
+
+        Raises:
+            TechmartError: it could not begin; nothing was changed.
+        """
+        given = None if corrections is None else read_corrections(Path(corrections))
+        return self._alone(
+            lambda: replay(settings=self._settings, contract=self._contract, corrections=given)
         ).to_dict()
 
     def get_pipeline_status(self) -> PipelineStatus:

@@ -187,6 +187,7 @@ class SourceFile:
     `fingerprint` is the hex SHA-256 of the file's bytes as stored. `ordinal` is -1, and `cut`
     `NOT_CUT`, until the sink has registered the file. `inode` and `modified_ns` (0: not known)
     tell, together with `size_bytes`, whether the file is still the one that was discovered.
+    `header` holds a CSV file's column names, and is empty for JSON.
     """
 
     feed: Feed
@@ -200,6 +201,7 @@ class SourceFile:
     cut: Cut = NOT_CUT
     inode: int = 0
     modified_ns: int = 0
+    header: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,54 +2,33 @@
 
 import base64
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 from rich.console import RenderableType
 from rich.text import Text
 
+from techmart_fast.cli.choosing import Chosen
 from techmart_fast.cli.console import instant, number, plain, show, table
 from techmart_fast.cli.embedded import never_used
 from techmart_fast.cli.output import printable, to_json, to_json_lines, write_out
 from techmart_fast.cli.runner import run_async
 from techmart_fast.errors import ConfigError, ExitCode
 from techmart_fast.pipeline.sinks import open_sinks
-from techmart_fast.postgres import QuarantineFilter, QuarantineRow
-from techmart_fast.reasons import REASONS
-from techmart_fast.records import Feed
+from techmart_fast.postgres import QuarantineRow
 from techmart_fast.settings import Settings
 
 _MOST_BYTES_SHOWN = 4_000
 
 
-def print_list(
-    settings: Settings,
-    *,
-    feed: str | None,
-    reason: str | None,
-    source: str | None,
-    run: str | None,
-    resolved: bool,
-    limit: int,
-    as_json: bool,
-) -> int:
+def print_list(settings: Settings, chosen: Chosen, *, limit: int, as_json: bool) -> int:
     """Print rejected records; returns the exit code.
 
     Raises:
-        ConfigError: there is no such reason or run, or several runs whose ids begin so.
+        ConfigError: there is no such run, or several runs whose ids begin so.
         TechmartError: PostgreSQL can't be reached.
     """
-    if reason is not None and reason not in REASONS:
-        raise ConfigError(
-            f"There is no reason '{reason}'.", hint=f"There are: {', '.join(REASONS)}."
-        )
-    filters = QuarantineFilter(
-        feed=Feed(feed) if feed else None,
-        code=reason,
-        source=source,
-        include_resolved=resolved,
-    )
     # One more than is shown tells whether there are more.
-    rows = run_async(lambda: _list(settings, filters, run, limit if as_json else limit + 1))
+    rows = run_async(lambda: _list(settings, chosen, limit if as_json else limit + 1))
     if as_json:
         write_out(to_json_lines([as_object(row) for row in rows]))
     else:
@@ -77,22 +56,12 @@ def print_record(settings: Settings, *, number: int, as_json: bool) -> int:
     return ExitCode.DONE
 
 
-async def _list(
-    settings: Settings, filters: QuarantineFilter, run: str | None, limit: int
-) -> list[QuarantineRow]:
+async def _list(settings: Settings, chosen: Chosen, limit: int) -> list[QuarantineRow]:
     if never_used(settings):
         return []
     async with open_sinks(settings, warehouse=False) as sinks:
         await sinks.postgres.migrate()
-        if run is not None:
-            named = await sinks.postgres.runs_named(run)
-            if len(named) != 1:
-                many = "There are several runs" if named else "There is no run"
-                raise ConfigError(
-                    f"{many} whose id begins with '{run}'.", hint="See techmart-fast status."
-                )
-            filters = replace(filters, run_id=named[0])
-        return await sinks.postgres.quarantine_list(filters, limit)
+        return await sinks.postgres.quarantine_list(await chosen.filters(sinks.postgres), limit)
 
 
 async def _show(settings: Settings, number: int) -> QuarantineRow | None:

@@ -1,6 +1,6 @@
 """A run's outcome for people: counts that add up, quality, speed, memory, where the data is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -87,17 +87,21 @@ def _section(title: str, *contents: RenderableType) -> RenderableType:
     return Group(Text(), Text(title, style="bold"), *padded)
 
 
-def _counts(result: RunResult) -> RenderableType:
+def counts_table(feeds: Mapping[Feed, FeedCounts]) -> RenderableType:
+    """What became of the records of each feed, as a sum that people can check."""
     headers = ("", "read", "=", "loaded", "+", "rejected", "+ ", "held", "+  ", "duplicate")
     made = table(*headers, right=[header for header in headers if header])
-    total = FeedCounts()
     for feed in Feed:
-        if feed in result.feeds:
-            made.add_row(feed.value, *_sum(result.feeds[feed]))
-            total += result.feeds[feed]
-    if len(result.feeds) > 1:
-        made.add_row("all", *_sum(total), style="bold")
-    lines: list[RenderableType] = [made]
+        if feed in feeds:
+            made.add_row(feed.value, *_sum(feeds[feed]))
+    if len(feeds) > 1:
+        made.add_row("all", *_sum(sum(feeds.values(), FeedCounts())), style="bold")
+    return made
+
+
+def _counts(result: RunResult) -> RenderableType:
+    total = sum(result.feeds.values(), FeedCounts())
+    lines: list[RenderableType] = [counts_table(result.feeds)]
     beside = {
         "corrections among the loaded": total.corrected,
         "records repaired on the way": total.repaired,

@@ -8,7 +8,14 @@ from functools import cached_property
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from techmart_fast.contract.endpoint import Endpoint
 from techmart_fast.records import FIELDS, KEY_FIELD, Feed
@@ -78,6 +85,15 @@ class FeedRules(_Part):
     fields: dict[str, Code] = {}
     values: dict[str, dict[str, str]] = {}
     api: Endpoint | None = None
+
+    @field_validator("values")
+    @classmethod
+    def _of_any_case(cls, values: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        # The feed's words are looked up in lower case.
+        return {
+            field: {word.strip().lower(): code for word, code in words.items()}
+            for field, words in values.items()
+        }
 
     def source_name(self, field: str) -> str:
         """The name that `field` has in the feed."""

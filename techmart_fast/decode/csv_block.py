@@ -43,7 +43,7 @@ def decode_csv_exactly(block: Block, contract: Contract) -> DecodedBatch:
 
 
 def _decode(block: Block, contract: Contract, *, exact_only: bool) -> DecodedBatch:
-    decoder = _CsvDecoder(block, contract)
+    decoder = CsvRecords(block, contract)
     data, start = block.data, decoder.begin
     parts = []
     reach, patience = _SLICE_BYTES, 1
@@ -75,7 +75,7 @@ def _decode(block: Block, contract: Contract, *, exact_only: bool) -> DecodedBat
     )
 
 
-class _CsvDecoder:
+class CsvRecords:
     """Both ways through the records of one block. Runs must be handed over in order."""
 
     def __init__(self, block: Block, contract: Contract) -> None:
@@ -96,11 +96,15 @@ class _CsvDecoder:
         extra = [name for place, name in enumerate(self._header) if place not in known]
         return dict.fromkeys(extra[:_MOST_NAMES], rows) if rows else {}
 
+    def record_end(self, start: int) -> int:
+        """Behind the record that begins at `start`, its line end included."""
+        return record_at(self._data, start, len(self._data)).end
+
     def exact_end(self, start: int, size: int) -> int:
         """The end of the records that begin in the next `size` bytes."""
         end = start
         while end < min(start + size, len(self._data)):
-            end = record_at(self._data, end, len(self._data)).end
+            end = self.record_end(end)
         return end
 
     def parse(self, start: int, run: RegularRun) -> Rows | None:

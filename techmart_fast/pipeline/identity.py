@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from techmart_fast.contract import Contract
-from techmart_fast.records import BatchIdentity, Block
+from techmart_fast.records import BatchIdentity, Block, SourceFile
 
 
 def identify(block: Block, contract: Contract, *, lane: int, lanes: int) -> BatchIdentity:
@@ -23,13 +23,39 @@ def identify(block: Block, contract: Contract, *, lane: int, lanes: int) -> Batc
             f"{lane}/{lanes}",
         )
     )
+    return _identity(said, source, block.first_byte, block.end_byte, lane=lane, lanes=lanes)
+
+
+def identify_replay(
+    source: SourceFile, contract: Contract, run_id: UUID, *, first_byte: int, end_byte: int
+) -> BatchIdentity:
+    """The identity of records of `[first_byte, end_byte)` that a run replays from the quarantine.
+
+    Of this run only: what it has accepted does not wait any more when another one looks for it.
+    """
+    said = "\n".join(
+        (
+            "replay",
+            run_id.hex,
+            source.feed,
+            source.format,
+            f"{source.ordinal}:{first_byte}-{end_byte}",
+            contract.version,
+        )
+    )
+    return _identity(said, source, first_byte, end_byte, lane=0, lanes=1)
+
+
+def _identity(
+    said: str, source: SourceFile, first_byte: int, end_byte: int, *, lane: int, lanes: int
+) -> BatchIdentity:
     digest = hashlib.blake2b(said.encode(), digest_size=16, person=b"techmart-batch").digest()
     return BatchIdentity(
         batch_id=UUID(bytes=digest),
         feed=source.feed,
         source=source,
-        first_byte=block.first_byte,
-        end_byte=block.end_byte,
+        first_byte=first_byte,
+        end_byte=end_byte,
         lane=lane,
         lanes=lanes,
     )

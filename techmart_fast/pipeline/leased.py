@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+from techmart_fast.contract import Contract
 from techmart_fast.errors import (
+    ConfigError,
     ExitCode,
     TechmartError,
     WarehouseBehindError,
@@ -62,6 +64,20 @@ async def fit_sinks(
                 raise
             return error
     return None
+
+
+async def refuse_other_contract(sinks: Sinks, contract: Contract) -> None:
+    """Refuse the default contract where the last run had another one: it was forgotten.
+
+    Raises:
+        ConfigError: it had.
+    """
+    last = await sinks.postgres.runs(1)
+    if last and last[0].contract_name != contract.name:
+        raise ConfigError(
+            f"The last run had the contract '{last[0].contract_name}', and none is named now.",
+            hint="Name it: --contract FILE.",
+        )
 
 
 async def under_lease(

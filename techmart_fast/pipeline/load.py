@@ -265,13 +265,9 @@ class FeedLoad:
     async def _spool_rejections(
         self, rejections: pa.RecordBatch, identity: BatchIdentity
     ) -> SpooledFile | None:
-        """Rejected transactions count in the quality of their day, so the warehouse needs them."""
-        if self._plan.feed is not Feed.TRANSACTIONS or not rejections.num_rows:
-            return None
-        rows = rejected_rows(rejections, source_ordinal=identity.source.ordinal)
-        if not rows.num_rows:
-            return None
-        return await self._spool(LoadTable.REJECTED_TRANSACTIONS, identity)(rows)
+        return await spool_rejected(
+            rejections, identity, folder=self._plan.spool_folder, meter=self._meter
+        )
 
     def _note(self, prepared: PreparedBlock) -> None:
         seen = prepared.candidates
@@ -335,6 +331,19 @@ def spooler(table: LoadTable, folder: Path, *, batch_id: UUID, meter: Meter) -> 
         return file
 
     return spool
+
+
+async def spool_rejected(
+    rejections: pa.RecordBatch, identity: BatchIdentity, *, folder: Path, meter: Meter
+) -> SpooledFile | None:
+    """Rejected transactions count in the quality of their day, so the warehouse needs them."""
+    if identity.feed is not Feed.TRANSACTIONS or not rejections.num_rows:
+        return None
+    rows = rejected_rows(rejections, source_ordinal=identity.source.ordinal)
+    if not rows.num_rows:
+        return None
+    table = LoadTable.REJECTED_TRANSACTIONS
+    return await spooler(table, folder, batch_id=identity.batch_id, meter=meter)(rows)
 
 
 def _seen(prepared: PreparedBlock) -> QualityTally:

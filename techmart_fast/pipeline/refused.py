@@ -65,7 +65,7 @@ class CarefulSink:
                 raise
         # Their bytes are gone by now, as blocks are many: they are read again.
         decoded = await asyncio.to_thread(self._decode, write.identity)
-        cleaned = without(write, refused, decoded)
+        cleaned = without(write, refused, places_in(decoded))
         rejected_file = await self._spool_rejections(cleaned.rejections, cleaned.identity)
         if write.rejected_file is not None:
             await asyncio.to_thread(write.rejected_file.path.unlink, missing_ok=True)
@@ -88,11 +88,15 @@ def block_of(blocks: Iterator[Block], *, first_byte: int, name: str) -> Block:
 
 
 def without(
-    write: BatchWrite, refused: Mapping[int, RefusedRowError], decoded: DecodedBatch
+    write: BatchWrite,
+    refused: Mapping[int, RefusedRowError],
+    places: Mapping[int, tuple[int, bytes]],
 ) -> BatchWrite:
-    """The same batch, some of whose candidates are rejections. `decoded` is its whole block."""
+    """The same batch, some of whose candidates are rejections.
+
+    `places` has line and bytes of each record by its offset.
+    """
     rows = np.array(sorted(refused), dtype=np.int64)
-    places = _places(decoded)
     key = KEY_FIELD[write.identity.feed]
     dated = write.identity.feed is Feed.TRANSACTIONS
     told = []
@@ -122,7 +126,7 @@ def without(
     )
 
 
-def _places(decoded: DecodedBatch) -> dict[int, tuple[int, bytes]]:
+def places_in(decoded: DecodedBatch) -> dict[int, tuple[int, bytes]]:
     """Line and bytes of each record by its offset in the file; for the rare block only."""
     data, first = decoded.block.data, decoded.block.first_byte
     columns = (decoded.records.column(name) for name in _PLACE)

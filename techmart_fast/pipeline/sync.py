@@ -8,16 +8,16 @@ from uuid import uuid4
 
 from techmart_fast.contract import Contract, default_contract
 from techmart_fast.errors import ConfigError, SinksDifferError, SpoolError, WarehouseError
+from techmart_fast.pipeline.following import behind_error, expired_note, publisher_of
 from techmart_fast.pipeline.journal import Journal
-from techmart_fast.pipeline.leased import fit_sinks, under_lease
+from techmart_fast.pipeline.leased import fit_sinks, refuse_other_contract, under_lease
 from techmart_fast.pipeline.leftovers import make_run_folder, remove_leftovers
 from techmart_fast.pipeline.progress import RunObserver
-from techmart_fast.pipeline.publish import Publisher, abandon_repairs
+from techmart_fast.pipeline.publish import abandon_repairs
 from techmart_fast.pipeline.reconcile import MOST_BYTES, Comparison
 from techmart_fast.pipeline.repair import Repair
 from techmart_fast.pipeline.sinks import Sinks, open_sinks
 from techmart_fast.pipeline.synced import SyncResult
-from techmart_fast.pipeline.work import behind_error, expired_note
 from techmart_fast.postgres import Lease
 from techmart_fast.settings import Settings
 from techmart_fast.transform import Enricher
@@ -60,7 +60,7 @@ async def sync_sinks(request: SyncRequest) -> SyncResult:
         sinks = await opened.enter_async_context(open_sinks(request.settings))
         await sinks.postgres.migrate()
         if request.contract is None:
-            await _refuse_other_contract(sinks, contract)
+            await refuse_other_contract(sinks, contract)
         behind = await fit_sinks(sinks, request, journal, anew=request.whole)
         work = _Sync(request, journal, sinks)
 
@@ -72,16 +72,6 @@ async def sync_sinks(request: SyncRequest) -> SyncResult:
         run = await under_lease(sinks, request, journal, bring, stop=request.stop)
     repaired = work.repair.done if work.repair is not None else {}
     return SyncResult(run=run, repaired=repaired, refreshed=work.refreshed)
-
-
-async def _refuse_other_contract(sinks: Sinks, contract: Contract) -> None:
-    """What is computed depends on the contract: never with another one by mistake."""
-    last = await sinks.postgres.runs(1)
-    if last and last[0].contract_name != contract.name:
-        raise ConfigError(
-            f"The last run had the contract '{last[0].contract_name}', and none is named now.",
-            hint="Name it: --contract FILE.",
-        )
 
 
 class _Sync:
@@ -130,14 +120,7 @@ class _Sync:
             self._journal.notes.append(expired_note(self.refreshed.expired))
 
     async def _publish(self, lease: Lease) -> None:
-        publisher = Publisher(
-            postgres=self._sinks.postgres,
-            warehouse=self._sinks.warehouse,
-            lease=lease,
-            contract=self._journal.contract,
-            load_job_bytes=self._request.settings.bigquery.load_job_bytes,
-            meter=self._journal.meter,
-        )
+        publisher = publisher_of(self._sinks, lease, self._journal, self._request.settings)
         self._request.observer.phase("Publishing what waits in the outbox")
         try:
             publisher.close()

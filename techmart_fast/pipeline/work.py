@@ -1,6 +1,5 @@
 """What a run does between its lease and its report: the feeds in order, then the warehouse."""
 
-import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,21 +7,21 @@ from itertools import groupby
 
 from techmart_fast.contract.endpoint import Endpoint
 from techmart_fast.decode import blocks
-from techmart_fast.errors import (
-    SpoolError,
-    TechmartError,
-    WarehouseBehindError,
-    WarehouseError,
-)
+from techmart_fast.errors import TechmartError
 from techmart_fast.pipeline.fetching import FetchedFeed, fetch_feed, forget, remember
 from techmart_fast.pipeline.find import Found
+from techmart_fast.pipeline.following import (
+    Behind,
+    load_and_publish,
+    publisher_of,
+    spool_folder,
+)
 from techmart_fast.pipeline.journal import Journal
-from techmart_fast.pipeline.leftovers import make_run_folder, remove_leftovers
 from techmart_fast.pipeline.limits import Most, RejectionLimit
 from techmart_fast.pipeline.load import FeedLoad, LoadPlan, spooler
 from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import RunObserver
-from techmart_fast.pipeline.publish import Publisher
+from techmart_fast.pipeline.release import release_held
 from techmart_fast.pipeline.sinks import Sinks, writer_count
 from techmart_fast.postgres import Lease
 from techmart_fast.records import Cut, Feed, SourceFile
@@ -56,17 +55,10 @@ class Work:
         self._observer = observer
         self._ordinal = ordinal
         self._max_rejected = max_rejected
-        self._spool_folder = sinks.home.spool / str(lease.run_id)
-        self._publisher = Publisher(
-            postgres=sinks.postgres,
-            warehouse=sinks.warehouse,
-            lease=lease,
-            contract=journal.contract,
-            load_job_bytes=settings.bigquery.load_job_bytes,
-            meter=journal.meter,
-        )
+        self._spool_folder = spool_folder(sinks, lease)
+        self._publisher = publisher_of(sinks, lease, journal, settings)
 
-    async def do(self, sources: Found, behind: WarehouseError | SpoolError | None) -> None:
+    async def do(self, sources: Found, behind: Behind | None) -> None:
         """Load every feed, then bring the warehouse and its rollups up to date.
 
         `behind` says that the warehouse can't be used in this run: it stays as it is.
@@ -75,41 +67,27 @@ class Work:
             TechmartError: what stopped the run; `WarehouseBehindError` if PostgreSQL has all of it
                 and only the warehouse is behind.
         """
-        spool = self._sinks.home.spool
-        await remove_leftovers(self._sinks.postgres, self._lease, spool)
-        await asyncio.to_thread(make_run_folder, spool, self._lease.run_id)
-
-        async def follow() -> None:
-            # The warehouse must not stop PostgreSQL, which is the authority and loses nothing.
-            nonlocal behind
-            try:
-                await self._publisher.load_until_closed()
-            except (WarehouseError, SpoolError) as error:
-                behind = error
-
-        async with asyncio.TaskGroup() as tasks:
-            if behind is None:
-                tasks.create_task(follow(), name="load the warehouse")
-            await self._load_feeds(sources)
-            self._publisher.close()
-        if behind is None:
-            self._observer.phase("Merging and computing the rollups")
-            try:
-                refreshed = await self._publisher.publish()
-                if refreshed.expired:
-                    self._journal.notes.append(expired_note(refreshed.expired))
-                await remove_leftovers(self._sinks.postgres, self._lease, spool)
-            except (WarehouseError, SpoolError) as error:
-                behind = error
-        self._journal.published = self._publisher.published
-        if behind is not None:
-            raise behind_error(behind, "PostgreSQL is loaded, the warehouse is behind")
+        await load_and_publish(
+            lambda: self._load_feeds(sources),
+            publisher=self._publisher,
+            sinks=self._sinks,
+            lease=self._lease,
+            journal=self._journal,
+            observer=self._observer,
+            behind=behind,
+        )
 
     async def _load_feeds(self, sources: Found) -> None:
         files, fetched = sources.files, await self._fetch(sources.endpoints)
         for feed in Feed:
             if feed is Feed.TRANSACTIONS:
-                await self._release()
+                await release_held(
+                    self._sinks.postgres,
+                    self._lease,
+                    folder=self._spool_folder,
+                    journal=self._journal,
+                    committed=self._publisher.wake,
+                )
             of_api = fetched.get(feed)
             if files.get(feed) or (of_api is not None and of_api.file is not None):
                 try:
@@ -261,42 +239,10 @@ class Work:
             self._lease, spool, since_ordinal=min(file.ordinal for file in files)
         )
 
-    async def _release(self) -> None:
-        """Held transactions whose parents have come by now."""
-        spool = spooler(
-            LoadTable.TRANSACTIONS,
-            self._spool_folder,
-            batch_id=self._lease.run_id,
-            meter=self._journal.meter,
-        )
-        async for release in self._sinks.postgres.release_held(self._lease, spool):
-            self._journal.released += release.released
-            self._publisher.wake()
-
 
 def _may_pass(errors: BaseExceptionGroup[TechmartError]) -> bool:
     """Whether the same file may be loaded later."""
     return (
         errors.split(lambda error: isinstance(error, TechmartError) and not error.transient)[0]
         is None
-    )
-
-
-def behind_error(error: WarehouseError | SpoolError, said: str) -> WarehouseBehindError:
-    """What the end of a run says of a warehouse that could not be brought up to date."""
-    todo = "" if error.transient else error.hint
-    return WarehouseBehindError(
-        f"{said}: {error.args[0]}",
-        hint=f"{todo} Run again: the next run carries on where this one stopped.".lstrip(),
-        transient=error.transient,
-    )
-
-
-def expired_note(days: int) -> str:
-    """What is to note of days whose facts have expired in the warehouse."""
-    of_days = "1 day" if days == 1 else f"{days} days"
-    return (
-        f"Transactions came in for {of_days} whose facts have expired in the warehouse: its "
-        "reports of that time stay as they are. A transaction that was moved out of such a day is "
-        "counted there and on its new day."
     )

@@ -23,6 +23,7 @@ from techmart_fast.postgres.model import (
     SinkStatus,
     Spool,
     UntoldRun,
+    WaitingRecord,
 )
 from techmart_fast.postgres.sink import PostgresSink
 from techmart_fast.postgres.snapshot import Books, Gap, Owed, Snapshot
@@ -57,4 +58,5 @@ __all__ = [
     "Snapshot",
     "Spool",
     "UntoldRun",
+    "WaitingRecord",
 ]

@@ -56,7 +56,7 @@ async def load(frame: Frame, write: BatchWrite, *, keep: bool = True) -> BatchOu
     form = await asyncio.to_thread(shape, write.candidates, table)
     async with frame.transaction(identity.batch_id, gate="gate" if table.held else None):
         claim = await frame.claim(
-            write.lease, identity.batch_id, kind="load", table=table, identity=identity
+            write.lease, identity.batch_id, kind=write.kind, table=table, identity=identity
         )
         if claim is None:
             return _skipped(write, await frame.judge(write.lease, identity.batch_id))
@@ -98,7 +98,8 @@ async def load(frame: Frame, write: BatchWrite, *, keep: bool = True) -> BatchOu
             flagged=flagged,
             resent=plan.judged.resent,
         )
-        await frame.checkpoint(write.lease, identity)
+        if write.kind == "load":
+            await frame.checkpoint(write.lease, identity)
         if not keep:
             raise _TakenBackError
     return BatchOutcome(

@@ -9,7 +9,14 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from techmart_fast.records import CANDIDATES, BatchIdentity, Feed, FeedCounts, SpooledFile
+from techmart_fast.records import (
+    CANDIDATES,
+    BatchIdentity,
+    Feed,
+    FeedCounts,
+    SourceFile,
+    SpooledFile,
+)
 from techmart_fast.results import WarehouseCost
 
 ReferentialIntegrity = Literal["set-based", "triggers"]
@@ -96,6 +103,8 @@ class BatchWrite:
     `candidates` follows `CANDIDATES[feed]`: this lane's records, in source order. `rejections`
     follows `REJECTIONS` (lane 0 carries those of the whole block, the other lanes none); `read` is
     the number of both. `rejected_file` is the spooled `rejected_transactions` of the rejections.
+    A `replay` of records from the quarantine stands for no range of its file: it leaves the file's
+    checkpoints alone.
     """
 
     lease: Lease
@@ -105,6 +114,7 @@ class BatchWrite:
     read: int
     spool: Spool
     rejected_file: SpooledFile | None = None
+    kind: Literal["load", "replay"] = "load"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +266,25 @@ class QuarantineRow:
     rejected_at: datetime
     resolved_at: datetime | None
     raw: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingRecord:
+    """A rejected record that waits in the quarantine, with all that it takes to read it again.
+
+    `source` has the name, fingerprint, ordinal, format and header of its file, whose path and size
+    are not known any more.
+    """
+
+    number: int
+    source: SourceFile
+    source_offset: int
+    source_line: int
+    code: str
+    field: str | None
+    message: str
+    record_key: str | None
+    raw: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,15 +1,18 @@
 """Rejected records of a batch: kept with their bytes, resolved once their position is accepted."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 
+import asyncpg
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from techmart_fast.postgres.encode import copy_bytes
+from techmart_fast.postgres.model import QuarantineFilter, WaitingRecord
 from techmart_fast.postgres.session import Session
 from techmart_fast.postgres.statements import statement
-from techmart_fast.records import BatchIdentity
+from techmart_fast.records import BatchIdentity, Feed, SourceFile
 
 _TEXT_COLUMNS = ("field", "message", "record_key")
 
@@ -66,6 +69,48 @@ async def resolve(
     return await session.execute(
         statement("quarantine", "resolve"), feed, ordinal, accepted.tolist(), batch_no, doing=doing
     )
+
+
+async def waiting(
+    session: Session,
+    feed: Feed,
+    filters: QuarantineFilter,
+    *,
+    numbers: Collection[int] | None,
+    behind: tuple[int, int],
+    rows: int,
+    size_bytes: int,
+) -> list[WaitingRecord]:
+    """The next unresolved rejections of a feed behind a position, with their bytes."""
+    found = await session.fetch(
+        statement("quarantine", "waiting"),
+        feed.value,
+        filters.code,
+        filters.source,
+        filters.run_id,
+        None if numbers is None else list(numbers),
+        *behind,
+        rows,
+        size_bytes,
+        doing="reading the quarantine",
+    )
+    return [_waiting(feed, row) for row in found]
+
+
+def _waiting(feed: Feed, row: asyncpg.Record) -> WaitingRecord:
+    source = SourceFile(
+        feed=feed,
+        name=row["source_name"],
+        path=Path(row["source_name"]),
+        fingerprint=row["fingerprint"] or "",
+        size_bytes=0,
+        compression="",
+        format=row["format"] or "",
+        ordinal=row["source_ordinal"],
+        header=tuple(row["header"] or ()),
+    )
+    places = ("number", "source_offset", "source_line", "code", "field", "message", "record_key")
+    return WaitingRecord(source=source, raw=row["raw"], **{name: row[name] for name in places})
 
 
 def reasons(rejections: pa.RecordBatch) -> Mapping[str, int]:

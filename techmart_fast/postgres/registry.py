@@ -1,7 +1,7 @@
 """Files and their ordinals: the first half of every record's position."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 from typing import TypedDict
@@ -102,6 +102,7 @@ async def _register(
         )
         for row in rows
     }
+    await _add_headers(session, files, known)
     following = explicit
     if following is None:
         row = await session.fetchrow(statement("runs", "next_ordinal"), feed, doing=_DOING)
@@ -116,6 +117,21 @@ async def _register(
         await _add(session, lease, file, ordinal, cut)
         known[file.fingerprint] = _Known(ordinal=ordinal, cut=cut)
     return known
+
+
+async def _add_headers(
+    session: Session, files: Sequence[SourceFile], known: Container[str]
+) -> None:
+    """Store the headers of CSV files that are known from before headers were stored."""
+    for file in files:
+        if file.fingerprint in known and file.header:
+            await session.execute(
+                statement("runs", "add_header"),
+                file.feed.value,
+                file.fingerprint,
+                _header(file),
+                doing=_DOING,
+            )
 
 
 async def _add(session: Session, lease: Lease, file: SourceFile, ordinal: int, cut: Cut) -> None:
@@ -140,8 +156,13 @@ async def _add(session: Session, lease: Lease, file: SourceFile, ordinal: int, c
         lease.run_id,
         cut.block_bytes,
         cut.lanes,
+        _header(file),
         doing=_DOING,
     )
+
+
+def _header(file: SourceFile) -> list[str] | None:
+    return [storable_text(name) for name in file.header] or None
 
 
 def _named(file: SourceFile) -> int:

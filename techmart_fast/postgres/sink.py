@@ -18,6 +18,7 @@ from techmart_fast.postgres import (
     catalogue,
     migrate,
     outbox,
+    quarantine,
     registry,
     release,
     repairs,
@@ -49,6 +50,7 @@ from techmart_fast.postgres.model import (
     SinkStatus,
     Spool,
     UntoldRun,
+    WaitingRecord,
 )
 from techmart_fast.postgres.refusals import find_refused
 from techmart_fast.postgres.snapshot import Owed, Snapshot, later_entries
@@ -341,6 +343,33 @@ class PostgresSink:
         """Runs whose id begins so; two stand for several."""
         async with self._connections.control() as session:
             return await runs.named(session, beginning)
+
+    async def waiting_records(
+        self,
+        feed: Feed,
+        filters: QuarantineFilter,
+        *,
+        numbers: Collection[int] | None = None,
+        behind: tuple[int, int] = (-1, -1),
+        rows: int = 1_000,
+        size_bytes: int = 8 << 20,
+    ) -> list[WaitingRecord]:
+        """The next unresolved rejections of a feed, in source order, with their bytes.
+
+        `behind` is a position (ordinal, offset). There are at most `rows`, and no more than the
+        first that together reach `size_bytes`; the feed and `include_resolved` of the filter are
+        of no account.
+        """
+        async with self._connections.control() as session:
+            return await quarantine.waiting(
+                session,
+                feed,
+                filters,
+                numbers=numbers,
+                behind=behind,
+                rows=rows,
+                size_bytes=size_bytes,
+            )
 
     async def quarantine_list(
         self, filters: QuarantineFilter, limit: int = 100

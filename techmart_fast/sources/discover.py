@@ -10,9 +10,9 @@ from pathlib import Path
 from techmart_fast.contract import Contract
 from techmart_fast.errors import SourceChangedError, SourceNotFoundError
 from techmart_fast.records import Feed, SourceFile
-from techmart_fast.sources.header import HEAD_BYTES
+from techmart_fast.sources.header import HEAD_BYTES, read_header
 from techmart_fast.sources.paths import expand
-from techmart_fast.sources.sniff import EMPTY, sniff_compression, sniff_format
+from techmart_fast.sources.sniff import CSV, EMPTY, sniff_compression, sniff_format
 from techmart_fast.sources.standard_input import STANDARD_INPUT, STANDARD_INPUT_NAME
 from techmart_fast.sources.stream import PLAIN, open_stream
 
@@ -79,17 +79,16 @@ def _describe(
     with open_stream(file) as stream:
         head = stream.read(HEAD_BYTES)
         complete = not stream.read(1)
-    return replace(
-        file,
-        format=sniff_format(
-            head,
-            complete=complete,
-            feed=feed,
-            contract=contract,
-            file=name,
-            compressed=file.compression != PLAIN,
-        ),
+    file_format = sniff_format(
+        head,
+        complete=complete,
+        feed=feed,
+        contract=contract,
+        file=name,
+        compressed=file.compression != PLAIN,
     )
+    header = read_header(head) if file_format == CSV else None
+    return replace(file, format=file_format, header=header.names if header else ())
 
 
 def _sha256(stored: io.BufferedReader, heartbeat: Callable[[], None]) -> str:

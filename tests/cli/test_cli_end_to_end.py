@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -176,6 +177,34 @@ def test_both_sinks_are_compared_and_synced(loaded: dict[str, Any], home: Path) 
     wrong = spawn("sync", "--all", home=home)
     assert wrong.returncode == 2
     assert "--republish" in wrong.stderr
+
+
+def test_rejected_records_are_exported_corrected_and_replayed(
+    loaded: dict[str, Any], home: Path, tmp_path: Path
+) -> None:
+    out, corrected = tmp_path / "rejected.ndjson", tmp_path / "corrected.ndjson"
+    chosen = ("--feed", "transactions", "--reason", "unknown_currency")
+    done = spawn("quarantine", "export", *chosen, "--out", str(out), home=home)
+    assert done.returncode == 0, done.stderr
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    twice = spawn("quarantine", "export", "--out", str(out), home=home)
+    assert (twice.returncode, "is there already" in twice.stderr) == (2, True)
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(lines) == loaded["feeds"]["transactions"]["rejected_by_reason"]["unknown_currency"]
+    told = [
+        {"number": line["number"], "record": json.loads(line["raw"]) | {"currency": "EUR"}}
+        for line in lines
+    ]
+    corrected.write_text("".join(json.dumps(one) + "\n" for one in told))
+    replayed = spawn("quarantine", "replay", "--rows", str(corrected), "--json", home=home)
+    assert replayed.returncode == 0, replayed.stderr
+    result = json.loads(replayed.stdout)
+    assert (result["resolved"], result["refused"]) == (len(lines), [])
+    assert json.loads(spawn("reconcile", "--json", home=home).stdout)["standing"] == "equal"
+    said = spawn("quarantine", "replay", *chosen, home=home)
+    assert (said.returncode, "Nothing like that waits" in said.stdout) == (0, True)
+    wrong = spawn("quarantine", "replay", "--rows", str(out.with_suffix(".gone")), home=home)
+    assert (wrong.returncode, "Can't read" in wrong.stderr) == (2, True)
 
 
 def test_nothing_is_compared_or_synced_before_the_first_run(tmp_path: Path) -> None:

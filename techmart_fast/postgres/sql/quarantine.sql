@@ -44,3 +44,32 @@ UPDATE techmart_loader.quarantine
 SET resolved_at = now(), resolved_batch_no = $4
 WHERE feed = $1 AND source_ordinal = $2 AND source_offset = ANY ($3::bigint[])
   AND resolved_at IS NULL
+
+-- name: waiting
+-- Unresolved rejections of a feed with their bytes and what is known of their files, in source order.
+-- $1 feed; $2 code, $3 source, $4 run_id, $5 numbers (each NULL for any); behind $6 source_ordinal and
+-- $7 source_offset; $8 rows at most, of which the first so many that they have $9 bytes, or one.
+SELECT w.*, f.fingerprint, f.format, f.header
+FROM (
+    SELECT q.quarantine_id AS number, q.source_name, q.source_ordinal, q.source_offset,
+           q.source_line, q.code, q.field, q.message, q.record_key, q.raw,
+           sum(octet_length(q.raw)) OVER (ORDER BY q.source_ordinal, q.source_offset)
+               - octet_length(q.raw) AS bytes_before
+    FROM (
+        SELECT *
+        FROM techmart_loader.quarantine
+        WHERE feed = $1
+          AND ($2::text IS NULL OR code = $2)
+          AND ($3::text IS NULL OR source_name = $3)
+          AND ($4::uuid IS NULL OR batch_no IN (
+              SELECT batch_no FROM techmart_loader.batches WHERE run_id = $4))
+          AND ($5::bigint[] IS NULL OR quarantine_id = ANY ($5))
+          AND (source_ordinal, source_offset) > ($6, $7)
+          AND resolved_at IS NULL
+        ORDER BY source_ordinal, source_offset
+        LIMIT $8
+    ) AS q
+) AS w
+LEFT JOIN techmart_loader.files AS f ON f.feed = $1 AND f.ordinal = w.source_ordinal
+WHERE w.bytes_before < $9
+ORDER BY w.source_ordinal, w.source_offset

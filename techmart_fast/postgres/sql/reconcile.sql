@@ -104,7 +104,7 @@ GROUP BY h.part
 -- The same by part and batch, for some parts of a table. The warehouse knows rows that were
 -- released or deactivated by their run.
 SELECT h.part,
-       coalesce(CASE WHEN b.kind = 'load' THEN b.batch_id ELSE b.run_id END::text, '') AS batch_id,
+       coalesce(CASE WHEN b.kind IN ('load', 'replay') THEN b.batch_id ELSE b.run_id END::text, '') AS batch_id,
        count(*) AS row_count,
        sum(h.row_hash) AS row_hash
 FROM ({hashed}) AS h
@@ -119,7 +119,7 @@ SELECT h.part, h.key_hash, h.row_hash
 FROM ({hashed}) AS h
 LEFT JOIN techmart_loader.batches AS b USING (batch_no)
 WHERE h.part IN ({parts})
-  AND coalesce(CASE WHEN b.kind = 'load' THEN b.batch_id ELSE b.run_id END::text, '')
+  AND coalesce(CASE WHEN b.kind IN ('load', 'replay') THEN b.batch_id ELSE b.run_id END::text, '')
       = ANY ($1::text[])
 LIMIT $2
 
@@ -184,7 +184,7 @@ WITH told AS (
 ), committed AS (
     SELECT b.run_id, b.feed, sum(b.loaded) AS loaded, sum(b.held) AS held
     FROM techmart_loader.batches AS b
-    WHERE b.kind = 'load'
+    WHERE b.kind IN ('load', 'replay')
     GROUP BY b.run_id, b.feed
 )
 SELECT t.run_id, t.feed

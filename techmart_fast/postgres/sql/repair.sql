@@ -74,4 +74,4 @@ WHERE t.ctid >= '({first},0)'::tid AND t.ctid < '({end},0)'::tid
 
 -- name: batch_id
 -- The warehouse knows rows that were released or deactivated by their run.
-coalesce(CASE WHEN b.kind = 'load' THEN b.batch_id ELSE b.run_id END::text, '')
+coalesce(CASE WHEN b.kind IN ('load', 'replay') THEN b.batch_id ELSE b.run_id END::text, '')

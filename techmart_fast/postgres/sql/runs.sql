@@ -81,11 +81,17 @@ SELECT epoch FROM techmart_loader.lease WHERE name = 'loader' AND epoch = $1 FOR
 
 -- name: add_file
 -- $1 feed, $2 fingerprint, $3 ordinal, $4 name, $5 size_bytes, $6 compression, $7 format, $8 run_id,
--- $9 block_bytes, $10 lanes.
+-- $9 block_bytes, $10 lanes, $11 header.
 INSERT INTO techmart_loader.files
     (feed, fingerprint, ordinal, name, size_bytes, compression, format, first_run_id,
-     block_bytes, lanes)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+     block_bytes, lanes, header)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+
+-- name: add_header
+-- The header of a file that was registered before headers were stored. $1 feed, $2 fingerprint,
+-- $3 header.
+UPDATE techmart_loader.files SET header = $3
+WHERE feed = $1 AND fingerprint = $2 AND header IS NULL
 
 -- name: owner_of_ordinal
 -- Which file of a feed has an ordinal? $1 feed, $2 ordinal.
