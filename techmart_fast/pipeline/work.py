@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from itertools import groupby
 
@@ -24,10 +25,11 @@ from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import RunObserver
 from techmart_fast.pipeline.publish import Publisher
 from techmart_fast.pipeline.sinks import Sinks, writer_count
+from techmart_fast.pipeline.stopping import Stop, StopRequested
 from techmart_fast.postgres import Lease
 from techmart_fast.records import Cut, Feed, SourceFile
 from techmart_fast.settings import Settings
-from techmart_fast.together import together
+from techmart_fast.together import task_group, together
 from techmart_fast.warehouse import LoadTable
 
 _MOST_THREADS = 4
@@ -47,6 +49,7 @@ class Work:
         observer: RunObserver,
         ordinal: int | None,
         max_rejected: Most | None,
+        stop: Stop,
     ) -> None:
         self._journal = journal
         self._sinks = sinks
@@ -56,6 +59,7 @@ class Work:
         self._observer = observer
         self._ordinal = ordinal
         self._max_rejected = max_rejected
+        self._stop = stop
         self._spool_folder = sinks.home.spool / str(lease.run_id)
         self._publisher = Publisher(
             postgres=sinks.postgres,
@@ -69,9 +73,11 @@ class Work:
     async def do(self, sources: Found, behind: WarehouseError | SpoolError | None) -> None:
         """Load every feed, then bring the warehouse and its rollups up to date.
 
-        `behind` says that the warehouse can't be used in this run: it stays as it is.
+        `behind` says that the warehouse can't be used in this run: it stays as it is. Asked to
+        stop, it loads nothing more, and publishes what is committed.
 
         Raises:
+            StopRequested: that left something to the next run.
             TechmartError: what stopped the run; `WarehouseBehindError` if PostgreSQL has all of it
                 and only the warehouse is behind.
         """
@@ -102,12 +108,17 @@ class Work:
             except (WarehouseError, SpoolError) as error:
                 behind = error
         self._journal.published = self._publisher.published
-        if behind is not None:
+        if behind is not None and self._stop.cut_short:
+            self._journal.notes.append(str(behind_error(behind, "The warehouse is behind")))
+        elif behind is not None:
             raise behind_error(behind, "PostgreSQL is loaded, the warehouse is behind")
+        self._stop.tell()
 
     async def _load_feeds(self, sources: Found) -> None:
-        files, fetched = sources.files, await self._fetch(sources.endpoints)
+        files, fetched = sources.files, await self._fetch_unless_stopped(sources.endpoints)
         for feed in Feed:
+            if self._stop.cuts_short():
+                return
             if feed is Feed.TRANSACTIONS:
                 await self._release()
             of_api = fetched.get(feed)
@@ -118,8 +129,21 @@ class Work:
                     if of_api is not None and not _may_pass(errors):
                         await forget(of_api)
                     raise
-            if of_api is not None:
+            if of_api is not None and not self._stop.cut_short:
                 await remember(of_api, postgres=self._sinks.postgres, lease=self._lease)
+
+    async def _fetch_unless_stopped(
+        self, endpoints: Mapping[Feed, Endpoint]
+    ) -> Mapping[Feed, FetchedFeed]:
+        """The same as `_fetch`; nothing once the run is to stop: the next one goes on with it."""
+        try:
+            async with task_group() as tasks:
+                watch = tasks.create_task(self._stop.at_once(), name="watch for a stop")
+                fetched = await self._fetch(endpoints)
+                watch.cancel()
+        except StopRequested:
+            return {}
+        return fetched
 
     async def _fetch(self, endpoints: Mapping[Feed, Endpoint]) -> Mapping[Feed, FetchedFeed]:
         """What the APIs have, all of it before anything is loaded: a list is whole or not there.
@@ -184,7 +208,8 @@ class Work:
                 else frozenset(),
             )
             await self._load_group(plan)
-        if feed is Feed.PRODUCTS and await self._is_whole(of_api, files):
+        whole = feed is Feed.PRODUCTS and not self._stop.cut_short
+        if whole and await self._is_whole(of_api, files):
             await self._deactivate(files)
 
     async def _is_whole(self, of_api: FetchedFeed | None, files: Sequence[SourceFile]) -> bool:
@@ -243,6 +268,7 @@ class Work:
             meter=self._journal.meter,
             observer=self._observer,
             committed=self._publisher.wake,
+            stop=self._stop,
             so_far=self._journal.outcomes.get(plan.feed),
         )
         try:
@@ -269,9 +295,13 @@ class Work:
             batch_id=self._lease.run_id,
             meter=self._journal.meter,
         )
-        async for release in self._sinks.postgres.release_held(self._lease, spool):
-            self._journal.released += release.released
-            self._publisher.wake()
+        releases = self._sinks.postgres.release_held(self._lease, spool)
+        async with aclosing(releases):
+            async for release in releases:
+                self._journal.released += release.released
+                self._publisher.wake()
+                if self._stop.cuts_short():
+                    return
 
 
 def _may_pass(errors: BaseExceptionGroup[TechmartError]) -> bool:

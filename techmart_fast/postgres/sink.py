@@ -1,7 +1,7 @@
 """The sink's front door: connections, one per writer and one for control, and every operation."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import date
 from types import TracebackType
@@ -261,7 +261,7 @@ class PostgresSink:
 
     async def release_held(
         self, lease: Lease, spool: Spool, *, max_rows: int = 50_000
-    ) -> AsyncIterator[Release]:
+    ) -> AsyncGenerator[Release, None]:
         """Release held transactions whose parents exist now, `max_rows` a transaction.
 
         Each item is committed when it is yielded. `spool` receives `SPOOLED[TRANSACTIONS]`.
