@@ -4,6 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import uuid4
 
 from techmart_fast.contract import Contract, default_contract
@@ -11,6 +12,7 @@ from techmart_fast.errors import ConfigError, SinksDifferError, SpoolError, Ware
 from techmart_fast.pipeline.journal import Journal
 from techmart_fast.pipeline.leased import fit_sinks, under_lease
 from techmart_fast.pipeline.leftovers import make_run_folder, remove_leftovers
+from techmart_fast.pipeline.mending import Mender
 from techmart_fast.pipeline.progress import RunObserver
 from techmart_fast.pipeline.publish import Publisher, abandon_repairs
 from techmart_fast.pipeline.reconcile import MOST_BYTES, Comparison
@@ -111,7 +113,7 @@ class _Sync:
         try:
             await abandon_repairs(postgres, self._sinks.warehouse, lease)
             if not self._request.whole:
-                await self._publish(lease)
+                await self._publish(lease, folder)
             if self._request.republish:
                 self.repair = Repair(
                     sinks=self._sinks,
@@ -131,7 +133,14 @@ class _Sync:
         if self.refreshed is not None and self.refreshed.expired:
             self._journal.notes.append(expired_note(self.refreshed.expired))
 
-    async def _publish(self, lease: Lease) -> None:
+    async def _publish(self, lease: Lease, folder: Path) -> None:
+        mender = Mender(
+            postgres=self._sinks.postgres,
+            lease=lease,
+            enricher=Enricher(self._journal.contract),
+            folder=folder,
+            notes=self._journal.notes,
+        )
         publisher = Publisher(
             postgres=self._sinks.postgres,
             warehouse=self._sinks.warehouse,
@@ -139,6 +148,7 @@ class _Sync:
             contract=self._journal.contract,
             load_job_bytes=self._request.settings.bigquery.load_job_bytes,
             meter=self._journal.meter,
+            mender=mender,
         )
         self._request.observer.phase("Publishing what waits in the outbox")
         try:

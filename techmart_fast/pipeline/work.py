@@ -15,12 +15,14 @@ from techmart_fast.errors import (
     WarehouseBehindError,
     WarehouseError,
 )
+from techmart_fast.pipeline.changed import refuse_changed
 from techmart_fast.pipeline.fetching import FetchedFeed, fetch_feed, forget, remember
 from techmart_fast.pipeline.find import Found
 from techmart_fast.pipeline.journal import Journal
 from techmart_fast.pipeline.leftovers import make_run_folder, remove_leftovers
 from techmart_fast.pipeline.limits import Most, RejectionLimit
 from techmart_fast.pipeline.load import FeedLoad, LoadPlan, spooler
+from techmart_fast.pipeline.mending import Mender
 from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import RunObserver
 from techmart_fast.pipeline.publish import Publisher
@@ -30,6 +32,7 @@ from techmart_fast.postgres import Lease
 from techmart_fast.records import Cut, Feed, SourceFile
 from techmart_fast.settings import Settings
 from techmart_fast.together import task_group, together
+from techmart_fast.transform import Enricher
 from techmart_fast.warehouse import LoadTable
 
 _MOST_THREADS = 4
@@ -61,6 +64,13 @@ class Work:
         self._max_rejected = max_rejected
         self._stop = stop
         self._spool_folder = sinks.home.spool / str(lease.run_id)
+        mender = Mender(
+            postgres=sinks.postgres,
+            lease=lease,
+            enricher=Enricher(journal.contract),
+            folder=self._spool_folder,
+            notes=journal.notes,
+        )
         self._publisher = Publisher(
             postgres=sinks.postgres,
             warehouse=sinks.warehouse,
@@ -68,6 +78,7 @@ class Work:
             contract=journal.contract,
             load_job_bytes=settings.bigquery.load_job_bytes,
             meter=journal.meter,
+            mender=mender,
         )
 
     async def do(self, sources: Found, behind: WarehouseError | SpoolError | None) -> None:
@@ -115,6 +126,9 @@ class Work:
         self._stop.tell()
 
     async def _load_feeds(self, sources: Found) -> None:
+        await refuse_changed(
+            sources.files, contract=self._journal.contract, postgres=self._sinks.postgres
+        )
         files, fetched = sources.files, await self._fetch_unless_stopped(sources.endpoints)
         for feed in Feed:
             if self._stop.cuts_short():
