@@ -98,7 +98,9 @@ async def run(
     `stages` replaces decode, validate or the enricher. `ordinal` orders the files of this run among
     those of other runs (the first file gets it, the next ones count on). More than `max_rejected`
     rejected records, or (a Decimal, 0 to 1) that share of them, end the run (exit code 4). Setting
-    `stop` ends it cleanly; cancelling the task stops it as well.
+    `stop` ends it cleanly: it reads no more, and commits and publishes what it has read, within
+    `stop_grace_seconds` of the settings. Cancelling the task stops it at once. Either way the next
+    run carries on.
 
     Returns:
         The run's result, also when it failed after it began (see `status` and `error`).

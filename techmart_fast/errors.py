@@ -72,6 +72,12 @@ class SourceChangedError(SourceError):
     """A source was truncated or replaced while it was read."""
 
 
+class ChangedFileError(SourceError):
+    """A file was loaded before with another content, and the contract refuses such files."""
+
+    exit_code = ExitCode.USAGE
+
+
 class SourceAccessError(SourceError):
     """A service refused the credentials, or an address that must not be asked was named."""
 
@@ -116,6 +122,10 @@ class WrongHomeError(LocalError):
 
 class SpoolError(TechmartError):
     """A spool file can't be written durably, or is not what was written."""
+
+
+class SpoolDamagedError(SpoolError):
+    """A spool file is gone, can't be read, or is not what was written."""
 
 
 class SinkError(TechmartError):

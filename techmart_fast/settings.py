@@ -165,6 +165,11 @@ class PipelineSettings(_Section):
         None, description="Threads that decode; default: the number of cores, four at most."
     )
     lease_seconds: Seconds = Field(60.0, description="A run silent for longer may be replaced.")
+    stop_grace_seconds: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        20.0,
+        description="How long a run that is to stop may commit and publish what it has read; then "
+        "it is cancelled. Some seconds less than what ends it for good (30 s in Kubernetes).",
+    )
 
 
 class LocalSettings(_Section):

@@ -274,7 +274,7 @@ async def test_a_stopped_run_keeps_what_it_committed_and_the_next_one_completes_
     make_shop: MakeShop, tmp_path: Path
 ) -> None:
     generate(ShopSpec(out=tmp_path, transactions=6000, users=100, products=30, seed=2))
-    stopped, whole = make_shop(block_bytes=64 * 1024), make_shop()
+    stopped, whole = make_shop(block_bytes=64 * 1024, channel_bytes=64 * 1024), make_shop()
     stop = asyncio.Event()
     running = asyncio.ensure_future(stopped.run(sources_in(tmp_path), stop=stop))
     while not running.done():
@@ -286,6 +286,7 @@ async def test_a_stopped_run_keeps_what_it_committed_and_the_next_one_completes_
     assert result.status is RunStatus.STOPPED
     assert result.exit_code is ExitCode.INTERRUPTED
     folder = stopped.settings.home / "spool" / str(result.run_id)
+    folder.mkdir(exist_ok=True)
     (folder / "of-a-batch-that-never-committed.parquet").touch()
     assert (await stopped.load(tmp_path)).status is RunStatus.COMPLETED
     assert not folder.exists()

@@ -18,7 +18,6 @@ from techmart_fast.cli.summary import summary, verdict_line
 from techmart_fast.contract import Contract, load_contract
 from techmart_fast.errors import ExitCode
 from techmart_fast.pipeline.limits import Most
-from techmart_fast.pipeline.progress import RunObserver
 from techmart_fast.records import Feed
 from techmart_fast.results import RunResult
 from techmart_fast.settings import Settings
@@ -68,6 +67,7 @@ def _run(request: RunRequest, settings: Settings) -> RunResult:
     contract = load_contract(request.contract)
     keep_memory_flat()
     stop = asyncio.Event()
+    grace = settings.pipeline.stop_grace_seconds
     with observing(quiet=request.quiet) as observer:
 
         async def run() -> RunResult:
@@ -82,14 +82,13 @@ def _run(request: RunRequest, settings: Settings) -> RunResult:
                     stop=stop,
                 )
 
-        runner: Runner[RunResult] = Runner(on_stop=lambda: _stop(stop, observer))
+        def ask() -> None:
+            stop.set()
+            observer.phase(f"Stopping: what was read is committed, for {grace:g} s at most")
+
+        runner: Runner[RunResult] = Runner(on_stop=ask)
         result = runner.run(run)
     if runner.stopped_by is not None:
         interrupted = result.exit_code is ExitCode.INTERRUPTED
         return replace(result, exit_code=runner.stopped_by) if interrupted else result
     return result
-
-
-def _stop(stop: asyncio.Event, observer: RunObserver) -> None:
-    stop.set()
-    observer.phase("Stopping: what is committed stays (once more to end sooner)")

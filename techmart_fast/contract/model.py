@@ -61,6 +61,10 @@ Share = Annotated[Decimal, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Amount = Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=2)]
 OrdinalPolicy = Literal["run", "name"]
+ChangedFilePolicy = Literal["reload", "refuse"]
+
+
+_NOT_OF_RECORDS = {"api", "changed_file"}
 
 
 class _Part(BaseModel):
@@ -76,11 +80,15 @@ class Rate(_Part):
 
 
 class FeedRules(_Part):
-    """What every feed has: required fields, renames, value maps, order of files, perhaps an API."""
+    """What every feed has: required fields, renames, value maps, order of files, perhaps an API.
+
+    `changed_file`: what becomes of a file whose name is known with another content.
+    """
 
     required: Codes
     max_id_length: Annotated[int, Field(ge=1, le=64)]
     ordinal: OrdinalPolicy
+    changed_file: ChangedFilePolicy
     sla_hours: Annotated[Decimal, Field(gt=0)] | None = None
     fields: dict[str, Code] = {}
     values: dict[str, dict[str, str]] = {}
@@ -169,7 +177,7 @@ class Contract(_Part):
     """A shop's data contract.
 
     Contracts that take the same records for valid, and compute the same of them, have equal
-    `version`s: where records come from is not part of it.
+    `version`s: where records come from, and which files are refused, is not part of it.
     """
 
     name: Code
@@ -185,7 +193,7 @@ class Contract(_Part):
     @cached_property
     def version(self) -> str:
         """Hex digest of the rules and parameters (it is part of every batch's identity)."""
-        said = self.model_dump_json(exclude={feed.value: {"api"} for feed in Feed})
+        said = self.model_dump_json(exclude={feed.value: _NOT_OF_RECORDS for feed in Feed})
         return hashlib.sha256(said.encode()).hexdigest()
 
     @cached_property

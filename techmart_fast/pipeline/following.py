@@ -7,18 +7,28 @@ from pathlib import Path
 from techmart_fast.errors import SpoolError, WarehouseBehindError, WarehouseError
 from techmart_fast.pipeline.journal import Journal
 from techmart_fast.pipeline.leftovers import make_run_folder, remove_leftovers
+from techmart_fast.pipeline.mending import Mender
 from techmart_fast.pipeline.progress import RunObserver
 from techmart_fast.pipeline.publish import Publisher
 from techmart_fast.pipeline.sinks import Sinks
+from techmart_fast.pipeline.stopping import Stop
 from techmart_fast.postgres import Lease
 from techmart_fast.settings import Settings
+from techmart_fast.transform import Enricher
 
 Behind = WarehouseError | SpoolError
 """Why the warehouse can't be brought up to date."""
 
 
 def publisher_of(sinks: Sinks, lease: Lease, journal: Journal, settings: Settings) -> Publisher:
-    """The publisher of one run."""
+    """The publisher of one run, which mends what is damaged in the spool."""
+    mender = Mender(
+        postgres=sinks.postgres,
+        lease=lease,
+        enricher=Enricher(journal.contract),
+        folder=spool_folder(sinks, lease),
+        notes=journal.notes,
+    )
     return Publisher(
         postgres=sinks.postgres,
         warehouse=sinks.warehouse,
@@ -26,6 +36,7 @@ def publisher_of(sinks: Sinks, lease: Lease, journal: Journal, settings: Setting
         contract=journal.contract,
         load_job_bytes=settings.bigquery.load_job_bytes,
         meter=journal.meter,
+        mender=mender,
     )
 
 
@@ -43,12 +54,15 @@ async def load_and_publish(
     journal: Journal,
     observer: RunObserver,
     behind: Behind | None,
+    stop: Stop,
 ) -> None:
     """Commit what `load` does, with the warehouse close behind; then merge and compute.
 
-    `behind` says that the warehouse can't be used in this run: it stays as it is.
+    `behind` says that the warehouse can't be used in this run: it stays as it is. Asked to stop,
+    `load` begins nothing more, and what is committed is published.
 
     Raises:
+        StopRequested: that left something to the next run.
         TechmartError: what stopped the loading; `WarehouseBehindError` if PostgreSQL has all of it
             and only the warehouse is behind.
     """
@@ -78,8 +92,11 @@ async def load_and_publish(
         except (WarehouseError, SpoolError) as error:
             behind = error
     journal.published = publisher.published
-    if behind is not None:
+    if behind is not None and stop.cut_short:
+        journal.notes.append(str(behind_error(behind, "The warehouse is behind")))
+    elif behind is not None:
         raise behind_error(behind, "PostgreSQL is loaded, the warehouse is behind")
+    stop.tell()
 
 
 def behind_error(error: Behind, said: str) -> WarehouseBehindError:

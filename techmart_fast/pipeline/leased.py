@@ -18,15 +18,12 @@ from techmart_fast.monitoring.memory import MemoryWatch
 from techmart_fast.pipeline.journal import Journal
 from techmart_fast.pipeline.progress import RunObserver
 from techmart_fast.pipeline.sinks import Sinks
+from techmart_fast.pipeline.stopping import Stop, StopRequested
 from techmart_fast.pipeline.write_down import record_refused, run_start, write_down
 from techmart_fast.postgres import Lease
 from techmart_fast.results import RunResult, RunStatus
 from techmart_fast.settings import Settings
 from techmart_fast.warehouse import Owner
-
-
-class StopRequested(Exception):  # noqa: N818 - a request, not an error
-    """The caller asked the work to stop."""
 
 
 class Opening(Protocol):
@@ -86,11 +83,12 @@ async def under_lease(
     journal: Journal,
     work: Callable[[Lease], Awaitable[None]],
     *,
-    stop: asyncio.Event | None = None,
+    stop: Stop,
 ) -> RunResult:
     """Take the lease, do the work, and write down how it ended.
 
-    Errors of the work are in the result, with whatever it did until then.
+    Errors of the work are in the result, with whatever it did until then. A `stop` is the work's to
+    see; when its grace time is over, the work is cancelled.
 
     Raises:
         LeaseHeldError: another run is alive; nothing was done.
@@ -104,7 +102,7 @@ async def under_lease(
         cancelled = False
         try:
             async with asyncio.TaskGroup() as tasks:
-                watch = tasks.create_task(watch_for(stop), name="watch for a stop")
+                watch = tasks.create_task(stop.at_the_latest(), name="watch for a stop")
                 beat = tasks.create_task(sinks.postgres.keep_alive(lease), name="keep the lease")
                 await work(lease)
                 watch.cancel()
@@ -120,18 +118,12 @@ async def under_lease(
             cancelled = True
         journal.memory, journal.cost = memory.peaks(), sinks.cost
     result = journal.result(status, error=error, exit_code=exit_code)
-    written = await asyncio.shield(write_down(sinks, lease, journal, result))
+    in_haste = cancelled or status is RunStatus.STOPPED
+    written = await asyncio.shield(write_down(sinks, lease, journal, result, in_haste=in_haste))
     if cancelled:
         # As itself: raised in an `except*` it would be a group, which nobody takes for it.
         raise asyncio.CancelledError
     return written
-
-
-async def watch_for(stop: asyncio.Event | None) -> None:
-    """Wait for the caller to ask for a stop, and raise it."""
-    if stop is not None:
-        await stop.wait()
-        raise StopRequested
 
 
 @asynccontextmanager

@@ -27,6 +27,7 @@ from techmart_fast.pipeline.meter import Lap, Meter
 from techmart_fast.pipeline.prepare import PreparedBlock, Stages, prepare, unknown_names
 from techmart_fast.pipeline.progress import FeedProgress, RunObserver
 from techmart_fast.pipeline.refused import BatchSink, CarefulSink, block_of
+from techmart_fast.pipeline.stopping import Stop
 from techmart_fast.postgres import BatchOutcome, BatchWrite, Lease, Spool
 from techmart_fast.quality import QualityTally
 from techmart_fast.records import (
@@ -118,6 +119,7 @@ class FeedLoad:
         meter: Meter,
         observer: RunObserver,
         committed: Callable[[], None],
+        stop: Stop,
         so_far: FeedOutcome | None = None,
     ) -> None:
         self._plan = plan
@@ -128,6 +130,7 @@ class FeedLoad:
         self._meter = meter
         self._observer = observer
         self._committed = committed
+        self._stop = stop
         self._raw: ByteChannel[Block] = ByteChannel(plan.channel_bytes)
         self._prepared: ByteChannel[asyncio.Future[PreparedBlock]] = ByteChannel(plan.channel_bytes)
         writers = min(plan.writers, plan.cut.lanes)
@@ -146,6 +149,8 @@ class FeedLoad:
     async def run(self) -> None:
         """Load all files of the feed; returns when everything is committed.
 
+        Asked to stop, it reads no more, and commits what it has read.
+
         Raises:
             TechmartError: the first error of any part; what was committed stays committed.
         """
@@ -159,7 +164,7 @@ class FeedLoad:
                 tasks.create_task(self._share(), name=f"share {plan.feed}")
                 for writer in range(len(self._writers)):
                     tasks.create_task(self._write(writer), name=f"write {plan.feed} {writer}")
-            if plan.limit is not None:
+            if plan.limit is not None and not self._stop.cut_short:
                 self._check(plan.limit, at_end=True)
         finally:
             # Threads can't be cancelled; what they still do is pure and short.
@@ -176,7 +181,7 @@ class FeedLoad:
                 max_record_bytes=plan.max_record_bytes,
             )
             try:
-                while True:
+                while not self._stop.cuts_short():
                     began = time.perf_counter()
                     block = await _in_thread(reader, next, blocks, None)
                     if block is None:

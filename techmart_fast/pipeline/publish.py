@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from techmart_fast.contract import Contract
-from techmart_fast.errors import WarehouseError
+from techmart_fast.errors import SpoolDamagedError, WarehouseError
+from techmart_fast.pipeline.mending import Mender, spooled
 from techmart_fast.pipeline.meter import Lap, Meter
 from techmart_fast.postgres import Lease, OutboxEntry, OutboxGroup, PostgresSink
 from techmart_fast.records import SpooledFile
@@ -50,6 +51,7 @@ class Publisher:
         contract: Contract,
         load_job_bytes: int,
         meter: Meter,
+        mender: Mender,
     ) -> None:
         self._postgres = postgres
         self._warehouse = warehouse
@@ -57,6 +59,7 @@ class Publisher:
         self._contract = contract
         self._load_job_bytes = load_job_bytes
         self._meter = meter
+        self._mender = mender
         self._wake = asyncio.Event()
         self._closing = False
         self._parts: dict[_Key, list[tuple[LoadPart, OutboxGroup]]] = {}
@@ -176,12 +179,23 @@ class Publisher:
             try:
                 with self._meter.lap("warehouse load", rows=part.rows, size_bytes=part.size_bytes):
                     await self._warehouse.load(part)
+            except SpoolDamagedError:
+                waiting.insert(0, await self._mend(part))
             except WarehouseError as error:
                 if error.reason != JOB_FAILED or self._is_hopeless(_key(part)):
                     raise
                 if error.transient:
                     await self._warehouse.pause(self._again[_key(part)[:2]] + 1)
                 waiting = await self._next_attempt(_key(part))
+
+    async def _mend(self, part: LoadPart) -> LoadPart:
+        """The same part with files that are what was written; it takes the part's place."""
+        members = self._parts[_key(part)]
+        place = next(number for number, (one, _) in enumerate(members) if one == part)
+        stored = await self._mender.mended(members[place][1])
+        mended = replace(part, members=_members(stored.entries))
+        members[place] = (mended, stored)
+        return mended
 
     async def _merge_all(self) -> None:
         """Merge groups of different tables at the same time, those of one table in turn."""
@@ -260,17 +274,7 @@ def _key(part: LoadPart) -> _Key:
 
 
 def _members(entries: Sequence[OutboxEntry]) -> tuple[SpooledFile, ...]:
-    return tuple(
-        SpooledFile(
-            table=entry.table,
-            path=Path(entry.path),
-            sha256=entry.sha256,
-            rows=entry.rows,
-            size_bytes=entry.size_bytes,
-            dates=entry.dates,
-        )
-        for entry in entries
-    )
+    return tuple(spooled(entry) for entry in entries)
 
 
 def _size(members: Sequence[SpooledFile]) -> int:

@@ -27,6 +27,7 @@ from techmart_fast.pipeline.meter import Meter
 from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import RunObserver
 from techmart_fast.pipeline.sinks import open_sinks
+from techmart_fast.pipeline.stopping import Stop
 from techmart_fast.postgres import SPOOLED, BatchOutcome, BatchWrite, Lease
 from techmart_fast.postgres.quarantine import reasons
 from techmart_fast.records import Cut, Feed, FeedCounts, SourceFile, SpooledFile
@@ -139,6 +140,7 @@ async def rehearse(
                         meter=Meter(),
                         observer=observer,
                         committed=lambda: None,
+                        stop=Stop(),
                     )
                     await load.run()
                     counts[feed] = load.outcome.counts

@@ -32,6 +32,7 @@ from techmart_fast.pipeline.refused import without
 from techmart_fast.pipeline.release import release_held
 from techmart_fast.pipeline.replayed import ReplayResult, StillRejected
 from techmart_fast.pipeline.sinks import Sinks, open_sinks
+from techmart_fast.pipeline.stopping import Stop
 from techmart_fast.postgres import BatchWrite, Lease, QuarantineFilter, WaitingRecord
 from techmart_fast.records import Feed, FeedCounts, SourceFile
 from techmart_fast.settings import Settings
@@ -85,11 +86,20 @@ async def replay_quarantine(request: ReplayRequest) -> ReplayResult:
         if request.contract is None:
             await refuse_other_contract(sinks, contract)
         behind = await fit_sinks(sinks, request, journal)
+        stop = Stop(request.stop, grace_seconds=request.settings.pipeline.stop_grace_seconds)
         told = _Told()
 
         async def work(lease: Lease) -> None:
             publisher = publisher_of(sinks, lease, journal, request.settings)
-            replay = _Replay(request, journal, sinks, lease, told, committed=publisher.wake)
+            replay = _Replay(
+                request,
+                journal=journal,
+                sinks=sinks,
+                lease=lease,
+                told=told,
+                stop=stop,
+                committed=publisher.wake,
+            )
             await load_and_publish(
                 replay.do,
                 publisher=publisher,
@@ -98,9 +108,10 @@ async def replay_quarantine(request: ReplayRequest) -> ReplayResult:
                 journal=journal,
                 observer=request.observer,
                 behind=behind,
+                stop=stop,
             )
 
-        run = await under_lease(sinks, request, journal, work, stop=request.stop)
+        run = await under_lease(sinks, request, journal, work, stop=stop)
     asked = request.asked
     return ReplayResult(
         run=run,
@@ -127,11 +138,12 @@ class _Replay:
     def __init__(
         self,
         request: ReplayRequest,
+        *,
         journal: Journal,
         sinks: Sinks,
         lease: Lease,
         told: _Told,
-        *,
+        stop: Stop,
         committed: Callable[[], None],
     ) -> None:
         self._request = request
@@ -139,6 +151,7 @@ class _Replay:
         self._postgres = sinks.postgres
         self._lease = lease
         self._told = told
+        self._stop = stop
         self._committed = committed
         self._folder = spool_folder(sinks, lease)
         self._corrections = request.corrections or {}
@@ -153,6 +166,7 @@ class _Replay:
                     folder=self._folder,
                     journal=self._journal,
                     committed=self._committed,
+                    stop=self._stop,
                 )
             if self._request.filters.feed in (None, feed):
                 await self._feed(feed)
@@ -161,8 +175,10 @@ class _Replay:
         self._request.observer.phase(f"Replaying {feed}")
         enricher = None
         behind = (-1, -1)
-        while waiting := await self._postgres.waiting_records(
-            feed, self._request.filters, numbers=self._request.asked, behind=behind
+        while not self._stop.cuts_short() and (
+            waiting := await self._postgres.waiting_records(
+                feed, self._request.filters, numbers=self._request.asked, behind=behind
+            )
         ):
             if enricher is None:
                 enricher = await self._enricher(feed)

@@ -18,11 +18,12 @@ from techmart_fast.errors import ExitCode, TechmartError, WarehouseError
 from techmart_fast.local import LocalHome
 from techmart_fast.pipeline.find import Found, found
 from techmart_fast.pipeline.journal import Journal
-from techmart_fast.pipeline.leased import StopRequested, fit_sinks, under_lease, watch_for
+from techmart_fast.pipeline.leased import fit_sinks, under_lease
 from techmart_fast.pipeline.limits import Most
 from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import RunObserver
 from techmart_fast.pipeline.sinks import Sinks, open_sinks
+from techmart_fast.pipeline.stopping import Stop, StopRequested
 from techmart_fast.pipeline.work import Work
 from techmart_fast.pipeline.write_down import record_unopened
 from techmart_fast.postgres import Lease
@@ -38,7 +39,8 @@ class RunRequest:
 
     `sources` are the specs of each feed. `ordinal` orders the files of this run among those of
     other runs. More than `max_rejected` rejected records, or (a Decimal) that share of them, end
-    the run. Setting `stop` ends it, too.
+    the run. Setting `stop` ends it, too: nothing more is read, what is under way has the grace time
+    of the settings to be committed and published.
     """
 
     sources: Mapping[Feed, Sequence[str]]
@@ -62,10 +64,11 @@ async def run_pipeline(request: RunRequest) -> RunResult:
         TechmartError: the run could not begin: nothing was written.
     """
     journal = Journal(run_id=uuid4(), started=datetime.now(UTC), contract=request.contract)
+    stop = Stop(request.stop, grace_seconds=request.settings.pipeline.stop_grace_seconds)
     async with AsyncExitStack() as opened:
         try:
             async with task_group() as tasks:
-                watch = tasks.create_task(watch_for(request.stop), name="watch for a stop")
+                watch = tasks.create_task(stop.at_once(), name="watch for a stop")
                 sources = await _find(request, journal, opened)
                 sinks, behind = await _open(request, journal, opened)
                 watch.cancel()
@@ -75,7 +78,7 @@ async def run_pipeline(request: RunRequest) -> RunResult:
                 error="Stopped on request, before anything was loaded.",
                 exit_code=ExitCode.INTERRUPTED,
             )
-        return await _run_into(sinks, behind, request, journal, sources)
+        return await _run_into(sinks, behind, request, journal, sources, stop=stop)
 
 
 async def _find(request: RunRequest, journal: Journal, opened: AsyncExitStack) -> Found:
@@ -104,6 +107,8 @@ async def _run_into(
     request: RunRequest,
     journal: Journal,
     sources: Found,
+    *,
+    stop: Stop,
 ) -> RunResult:
     async def load(lease: Lease) -> None:
         work = Work(
@@ -115,7 +120,8 @@ async def _run_into(
             observer=request.observer,
             ordinal=request.ordinal,
             max_rejected=request.max_rejected,
+            stop=stop,
         )
         await work.do(sources, behind)
 
-    return await under_lease(sinks, request, journal, load, stop=request.stop)
+    return await under_lease(sinks, request, journal, load, stop=stop)

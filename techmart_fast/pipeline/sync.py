@@ -17,6 +17,7 @@ from techmart_fast.pipeline.publish import abandon_repairs
 from techmart_fast.pipeline.reconcile import MOST_BYTES, Comparison
 from techmart_fast.pipeline.repair import Repair
 from techmart_fast.pipeline.sinks import Sinks, open_sinks
+from techmart_fast.pipeline.stopping import Stop
 from techmart_fast.pipeline.synced import SyncResult
 from techmart_fast.postgres import Lease
 from techmart_fast.settings import Settings
@@ -55,6 +56,7 @@ async def sync_sinks(request: SyncRequest) -> SyncResult:
         raise ConfigError("--all goes with --republish only.")
     contract = request.contract or default_contract()
     journal = Journal(run_id=uuid4(), started=datetime.now(UTC), contract=contract)
+    stop = Stop(request.stop, grace_seconds=request.settings.pipeline.stop_grace_seconds)
     async with AsyncExitStack() as opened:
         request.observer.phase("Opening PostgreSQL and the warehouse")
         sinks = await opened.enter_async_context(open_sinks(request.settings))
@@ -69,7 +71,7 @@ async def sync_sinks(request: SyncRequest) -> SyncResult:
                 raise behind_error(behind, _BEHIND)
             await work.do(lease)
 
-        run = await under_lease(sinks, request, journal, bring, stop=request.stop)
+        run = await under_lease(sinks, request, journal, bring, stop=stop)
     repaired = work.repair.done if work.repair is not None else {}
     return SyncResult(run=run, repaired=repaired, refreshed=work.refreshed)
 

@@ -8,6 +8,7 @@ from itertools import groupby
 from techmart_fast.contract.endpoint import Endpoint
 from techmart_fast.decode import blocks
 from techmart_fast.errors import TechmartError
+from techmart_fast.pipeline.changed import refuse_changed
 from techmart_fast.pipeline.fetching import FetchedFeed, fetch_feed, forget, remember
 from techmart_fast.pipeline.find import Found
 from techmart_fast.pipeline.following import (
@@ -23,10 +24,11 @@ from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import RunObserver
 from techmart_fast.pipeline.release import release_held
 from techmart_fast.pipeline.sinks import Sinks, writer_count
+from techmart_fast.pipeline.stopping import Stop, StopRequested
 from techmart_fast.postgres import Lease
 from techmart_fast.records import Cut, Feed, SourceFile
 from techmart_fast.settings import Settings
-from techmart_fast.together import together
+from techmart_fast.together import task_group, together
 from techmart_fast.warehouse import LoadTable
 
 _MOST_THREADS = 4
@@ -46,6 +48,7 @@ class Work:
         observer: RunObserver,
         ordinal: int | None,
         max_rejected: Most | None,
+        stop: Stop,
     ) -> None:
         self._journal = journal
         self._sinks = sinks
@@ -55,15 +58,18 @@ class Work:
         self._observer = observer
         self._ordinal = ordinal
         self._max_rejected = max_rejected
+        self._stop = stop
         self._spool_folder = spool_folder(sinks, lease)
         self._publisher = publisher_of(sinks, lease, journal, settings)
 
     async def do(self, sources: Found, behind: Behind | None) -> None:
         """Load every feed, then bring the warehouse and its rollups up to date.
 
-        `behind` says that the warehouse can't be used in this run: it stays as it is.
+        `behind` says that the warehouse can't be used in this run: it stays as it is. Asked to
+        stop, it loads nothing more, and publishes what is committed.
 
         Raises:
+            StopRequested: that left something to the next run.
             TechmartError: what stopped the run; `WarehouseBehindError` if PostgreSQL has all of it
                 and only the warehouse is behind.
         """
@@ -75,11 +81,17 @@ class Work:
             journal=self._journal,
             observer=self._observer,
             behind=behind,
+            stop=self._stop,
         )
 
     async def _load_feeds(self, sources: Found) -> None:
-        files, fetched = sources.files, await self._fetch(sources.endpoints)
+        await refuse_changed(
+            sources.files, contract=self._journal.contract, postgres=self._sinks.postgres
+        )
+        files, fetched = sources.files, await self._fetch_unless_stopped(sources.endpoints)
         for feed in Feed:
+            if self._stop.cuts_short():
+                return
             if feed is Feed.TRANSACTIONS:
                 await release_held(
                     self._sinks.postgres,
@@ -87,6 +99,7 @@ class Work:
                     folder=self._spool_folder,
                     journal=self._journal,
                     committed=self._publisher.wake,
+                    stop=self._stop,
                 )
             of_api = fetched.get(feed)
             if files.get(feed) or (of_api is not None and of_api.file is not None):
@@ -96,8 +109,21 @@ class Work:
                     if of_api is not None and not _may_pass(errors):
                         await forget(of_api)
                     raise
-            if of_api is not None:
+            if of_api is not None and not self._stop.cut_short:
                 await remember(of_api, postgres=self._sinks.postgres, lease=self._lease)
+
+    async def _fetch_unless_stopped(
+        self, endpoints: Mapping[Feed, Endpoint]
+    ) -> Mapping[Feed, FetchedFeed]:
+        """The same as `_fetch`; nothing once the run is to stop: the next one goes on with it."""
+        try:
+            async with task_group() as tasks:
+                watch = tasks.create_task(self._stop.at_once(), name="watch for a stop")
+                fetched = await self._fetch(endpoints)
+                watch.cancel()
+        except StopRequested:
+            return {}
+        return fetched
 
     async def _fetch(self, endpoints: Mapping[Feed, Endpoint]) -> Mapping[Feed, FetchedFeed]:
         """What the APIs have, all of it before anything is loaded: a list is whole or not there.
@@ -162,7 +188,8 @@ class Work:
                 else frozenset(),
             )
             await self._load_group(plan)
-        if feed is Feed.PRODUCTS and await self._is_whole(of_api, files):
+        whole = feed is Feed.PRODUCTS and not self._stop.cut_short
+        if whole and await self._is_whole(of_api, files):
             await self._deactivate(files)
 
     async def _is_whole(self, of_api: FetchedFeed | None, files: Sequence[SourceFile]) -> bool:
@@ -221,6 +248,7 @@ class Work:
             meter=self._journal.meter,
             observer=self._observer,
             committed=self._publisher.wake,
+            stop=self._stop,
             so_far=self._journal.outcomes.get(plan.feed),
         )
         try:

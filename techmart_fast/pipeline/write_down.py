@@ -19,6 +19,9 @@ from techmart_fast.version import VERSION
 _SECONDS = 30.0
 """For each sink. A run must end, whatever is the matter with them."""
 
+_HASTY_SECONDS = 4.0
+"""The same where somebody waits for the end: both fit between the grace time and a SIGKILL."""
+
 
 def run_start(journal: Journal, settings: Settings) -> RunStart:
     """What the run's row says at its start."""
@@ -32,16 +35,19 @@ def run_start(journal: Journal, settings: Settings) -> RunStart:
     )
 
 
-async def write_down(sinks: Sinks, lease: Lease, journal: Journal, result: RunResult) -> RunResult:
+async def write_down(
+    sinks: Sinks, lease: Lease, journal: Journal, result: RunResult, *, in_haste: bool = False
+) -> RunResult:
     """Store the run's end in both sinks; returns the result with what there is to note."""
+    seconds = _HASTY_SECONDS if in_haste else _SECONDS
     try:
-        async with asyncio.timeout(_SECONDS):
+        async with asyncio.timeout(seconds):
             await sinks.postgres.finish_run(lease, run_end(result, journal.bytes_read))
     except (TechmartError, TimeoutError) as error:
         journal.notes.append(f"The end of the run could not be stored in PostgreSQL: {error}")
     else:
         try:
-            await _tell(sinks)
+            await _tell(sinks, seconds)
             journal.cost = sinks.cost
             await sinks.postgres.store_cost(lease.run_id, journal.cost)
         except (TechmartError, TimeoutError) as error:
@@ -58,7 +64,7 @@ async def record_refused(
         async with asyncio.timeout(_SECONDS):
             await sinks.postgres.record_refused_run(run_start(journal, settings), str(error))
         if not isinstance(error, WrongWarehouseError):
-            await _tell(sinks)
+            await _tell(sinks, _SECONDS)
 
 
 async def record_unopened(settings: Settings, journal: Journal, error: TechmartError) -> None:
@@ -73,9 +79,9 @@ async def record_unopened(settings: Settings, journal: Journal, error: TechmartE
             await record_refused(sinks, settings, journal, error)
 
 
-async def _tell(sinks: Sinks) -> None:
+async def _tell(sinks: Sinks, seconds: float) -> None:
     """Tell the warehouse of this run and of those that it has not heard of."""
-    async with asyncio.timeout(_SECONDS):
+    async with asyncio.timeout(seconds):
         for run in await sinks.postgres.untold_runs():
             await sinks.warehouse.record_run(
                 warehouse_run(run.row), warehouse_metrics(run.row, run.metrics)

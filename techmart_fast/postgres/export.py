@@ -5,6 +5,7 @@ whatever days or keys are wanted of it.
 """
 
 from collections.abc import AsyncGenerator, Collection, Mapping
+from contextlib import aclosing
 from datetime import date
 
 import pyarrow as pa
@@ -63,11 +64,30 @@ async def pages(
     session: Session, table: str, parts: Collection[Part], *, page_blocks: int = PAGE_BLOCKS
 ) -> AsyncGenerator[pa.Table, None]:
     """The rows of some parts (days, or buckets of keys), as `EXPORTED[table]`; none is empty."""
+    within = f"{_PART[table]} IN ({', '.join(_literal(part) for part in parts)})"
+    async with aclosing(_pages(session, table, within, page_blocks)) as found:
+        async for page in found:
+            yield page
+
+
+async def owed_pages(
+    session: Session, table: str, entries: Collection[int]
+) -> AsyncGenerator[pa.Table, None]:
+    """The rows that the batches of some outbox entries wrote and that no later one wrote over."""
+    numbers = ", ".join(str(int(number)) for number in entries)
+    within = statement("repair", "owed", entries=numbers).split("\n", 1)[1]
+    async with aclosing(_pages(session, table, within, PAGE_BLOCKS)) as found:
+        async for page in found:
+            yield page
+
+
+async def _pages(
+    session: Session, table: str, within: str, page_blocks: int
+) -> AsyncGenerator[pa.Table, None]:
     row = await session.fetchrow(statement("repair", "blocks"), _STORED[table], doing=_DOING)
     if row is None:
         raise SinkError(f"PostgreSQL did not answer how large {table} is.")
     batch_id = statement("repair", "batch_id").split("\n", 1)[1]
-    within = f"{_PART[table]} IN ({', '.join(_literal(part) for part in parts)})"
     for first in range(0, row["blocks"], page_blocks):
         query = statement(
             "repair",

@@ -1,6 +1,6 @@
 """The outbox: what the warehouse is owed, bound into load groups before a job is submitted."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -10,6 +10,7 @@ from techmart_fast.postgres import lease as leases
 from techmart_fast.postgres.model import Lease, OutboxEntry, OutboxGroup, OwedFiles, Publication
 from techmart_fast.postgres.session import Session
 from techmart_fast.postgres.statements import statement
+from techmart_fast.records import SpooledFile
 
 _DOING = "updating the outbox"
 
@@ -95,6 +96,29 @@ async def store_attempt(
         )
         if not stored:
             raise SinkError(f"Attempt {attempt} of load group {group_id} can't be stored.")
+
+
+async def replace_files(
+    session: Session, lease: Lease, files: Mapping[int, SpooledFile]
+) -> list[OutboxEntry]:
+    """Give entries other files with the same rows, all at once; returns them as they are now.
+
+    Raises:
+        LeaseHeldError: another run took over.
+    """
+    async with leases.holding(session, lease, doing=_DOING):
+        for entry_id, file in files.items():
+            await session.execute(
+                statement("outbox", "replace_file"),
+                entry_id,
+                str(file.path),
+                file.sha256,
+                file.rows,
+                file.size_bytes,
+                doing=_DOING,
+            )
+        rows = await session.fetch(statement("outbox", "entries"), list(files), doing=_DOING)
+    return [_entry(row) for row in rows]
 
 
 async def mark_published(session: Session, lease: Lease, group_ids: Collection[UUID]) -> None:

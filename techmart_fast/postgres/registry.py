@@ -3,6 +3,7 @@
 import re
 from collections.abc import Container, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import PurePath
 from typing import TypedDict
 
@@ -51,6 +52,20 @@ async def register(
         await session.rollback()
         raise
     return [replace(file, **known[file.fingerprint]) for file in files]
+
+
+async def changed(session: Session, files: Sequence[SourceFile]) -> dict[str, datetime]:
+    """Names of new files that are those of known ones, and since when; see `changed_files`."""
+    if not files:
+        return {}
+    rows = await session.fetch(
+        statement("runs", "changed"),
+        files[0].feed.value,
+        [storable_text(file.name) for file in files],
+        [file.fingerprint for file in files],
+        doing=_DOING,
+    )
+    return {row["name"]: row["since"] for row in rows}
 
 
 async def progress(session: Session, lease: Lease, file: SourceFile) -> list[FileProgress]:

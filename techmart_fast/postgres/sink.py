@@ -1,9 +1,9 @@
 """The sink's front door: connections, one per writer and one for control, and every operation."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from datetime import date
+from datetime import date, datetime
 from types import TracebackType
 from typing import Self
 from uuid import UUID
@@ -55,7 +55,7 @@ from techmart_fast.postgres.model import (
 from techmart_fast.postgres.refusals import find_refused
 from techmart_fast.postgres.snapshot import Owed, Snapshot, later_entries
 from techmart_fast.postgres.target import PostgresTarget
-from techmart_fast.records import Cut, Feed, SourceFile
+from techmart_fast.records import Cut, Feed, SourceFile, SpooledFile
 from techmart_fast.results import WarehouseCost
 
 _BEATS_PER_LEASE = 4
@@ -221,6 +221,11 @@ class PostgresSink:
                 session, lease, files, policy=policy, explicit=explicit, cut=cut
             )
 
+    async def changed_files(self, files: Sequence[SourceFile]) -> Mapping[str, datetime]:
+        """Files of one feed whose names are known with another content only, and since when."""
+        async with self._connections.control() as session:
+            return await registry.changed(session, files)
+
     async def progress(self, lease: Lease, file: SourceFile) -> list[FileProgress]:
         """How far each lane of this file is committed under the lease's contract."""
         async with self._connections.control() as session:
@@ -263,7 +268,7 @@ class PostgresSink:
 
     async def release_held(
         self, lease: Lease, spool: Spool, *, max_rows: int = 50_000
-    ) -> AsyncIterator[Release]:
+    ) -> AsyncGenerator[Release, None]:
         """Release held transactions whose parents exist now, `max_rows` a transaction.
 
         Each item is committed when it is yielded. `spool` receives `SPOOLED[TRANSACTIONS]`.
@@ -327,6 +332,13 @@ class PostgresSink:
         """Store the attempt and its job id before the job is submitted."""
         async with self._connections.control() as session:
             await outbox.store_attempt(session, lease, group_id, attempt=attempt, job_id=job_id)
+
+    async def replace_files(
+        self, lease: Lease, files: Mapping[int, SpooledFile]
+    ) -> list[OutboxEntry]:
+        """The rows of entries, by number, are in these files now; returns the entries."""
+        async with self._connections.control() as session:
+            return await outbox.replace_files(session, lease, files)
 
     async def mark_published(self, lease: Lease, group_ids: Collection[UUID]) -> None:
         """The rows of these groups are in the warehouse's tables: all are done, at once."""

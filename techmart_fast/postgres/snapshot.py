@@ -16,7 +16,7 @@ from techmart_fast.fingerprints import (
     by_key,
     by_part,
 )
-from techmart_fast.postgres.export import pages
+from techmart_fast.postgres.export import owed_pages, pages
 from techmart_fast.postgres.session import Session
 from techmart_fast.postgres.statements import statement
 
@@ -125,6 +125,10 @@ class Snapshot:
     def pages(self, table: str, parts: Collection[Part]) -> AsyncGenerator[pa.Table, None]:
         """Rows of some parts as the warehouse is sent them (`EXPORTED`), in bounded memory."""
         return pages(self._session, table, parts)
+
+    def owed_pages(self, table: str, entries: Collection[int]) -> AsyncGenerator[pa.Table, None]:
+        """The same for the rows of some outbox entries that no later batch wrote over."""
+        return owed_pages(self._session, table, entries)
 
     async def books(self) -> Books:
         """What does not add up in the loader's own accounting."""

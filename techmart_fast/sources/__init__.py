@@ -4,6 +4,7 @@ from techmart_fast.sources.addresses import endpoint_of, is_address
 from techmart_fast.sources.discover import discover
 from techmart_fast.sources.standard_input import (
     STANDARD_INPUT,
+    STANDARD_INPUT_NAME,
     copied_standard_input,
     remove_abandoned_copies,
 )
@@ -11,6 +12,7 @@ from techmart_fast.sources.stream import open_stream
 
 __all__ = [
     "STANDARD_INPUT",
+    "STANDARD_INPUT_NAME",
     "copied_standard_input",
     "discover",
     "endpoint_of",

@@ -31,7 +31,7 @@ from techmart_fast.warehouse.groups import (
 from techmart_fast.warehouse.reports import ReportKind
 from techmart_fast.warehouse.runs import MetricRow, RunRow
 from techmart_fast.warehouse.sink import WarehouseSink
-from techmart_fast.warehouse.spool import read_spool, rejected_rows, write_spool
+from techmart_fast.warehouse.spool import read_spool, rejected_rows, spooled_bytes, write_spool
 from techmart_fast.warehouse.staging import JOB_FAILED, STAGING_ROWS
 from techmart_fast.warehouse.target import STAND_IN_PROJECT, WarehouseTarget
 
@@ -63,5 +63,6 @@ __all__ = [
     "share_out",
     "shares_of_days",
     "split_parts",
+    "spooled_bytes",
     "write_spool",
 ]

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from techmart_fast.errors import SpoolError
+from techmart_fast.errors import SpoolDamagedError, SpoolError
 from techmart_fast.records import CANDIDATES, Feed, SpooledFile
 from techmart_fast.warehouse.groups import LoadTable
 
@@ -43,6 +43,8 @@ _DICTIONARY = (
     "batch_id",
 )
 """Columns with few distinct values. A dictionary of the others (ids, amounts) only costs time."""
+
+_TODO = "Its rows are in PostgreSQL: sync --republish sends them again."
 
 _BATCH = pa.field("batch_id", pa.string(), nullable=False)
 
@@ -115,7 +117,7 @@ def read_spool(file: SpooledFile) -> pa.Table:
     """Read a spooled file, checked against its hash.
 
     Raises:
-        SpoolError: the file is gone, or is not what was written.
+        SpoolDamagedError: the file is gone, or is not what was written.
     """
     return pq.read_table(pa.BufferReader(spooled_bytes(file)))
 
@@ -124,19 +126,18 @@ def spooled_bytes(file: SpooledFile) -> bytes:
     """The bytes of a spooled file, checked against its hash.
 
     Raises:
-        SpoolError: the file is gone, or is not what was written.
+        SpoolDamagedError: the file is gone, or is not what was written.
     """
     try:
         data = file.path.read_bytes()
     except OSError as error:
-        raise SpoolError(
-            f"Can't read the spool file {file.path}: {error.strerror}.",
-            hint="It belongs to rows that the warehouse lacks; restore the folder.",
+        raise SpoolDamagedError(
+            f"Can't read the spool file {file.path}: {error.strerror}.", hint=_TODO
         ) from None
     if hashlib.sha256(data).hexdigest() != file.sha256:
-        raise SpoolError(
+        raise SpoolDamagedError(
             f"The spool file {file.path} is not what was written ({len(data)} bytes now).",
-            hint="The disk or another program changed it; restore the folder.",
+            hint=_TODO,
         )
     return data
 

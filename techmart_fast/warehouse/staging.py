@@ -145,7 +145,7 @@ def packed(part: LoadPart) -> io.BytesIO:
     """The Parquet that a part's load job carries: its one member as it is, or all members as one.
 
     Raises:
-        SpoolError: a member is gone or is not what was written.
+        SpoolDamagedError: a member is gone or is not what was written.
     """
     if len(part.members) == 1:
         return io.BytesIO(spooled_bytes(part.members[0]))

@@ -271,7 +271,7 @@ def test_closed_standard_streams_end_no_command(closed: str, home: Path) -> None
     assert done.returncode == 0, done.stderr
 
 
-def started(*arguments: str, home: Path) -> subprocess.Popen[str]:
+def started(*arguments: str, home: Path, **settings: str) -> subprocess.Popen[str]:
     """The command as a process that a test listens to while it works."""
     return subprocess.Popen(
         [sys.executable, "-m", "techmart_fast", *arguments],
@@ -279,7 +279,7 @@ def started(*arguments: str, home: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment(home),
+        env={**environment(home), **settings},
     )
 
 
@@ -296,7 +296,9 @@ def test_a_stopped_run_says_so_and_the_next_one_carries_on(
         own = re.sub(rb"\b(usr|prd|txn)_", prefix.encode() + rb"\g<0>", file.read_bytes())
         file.write_bytes(own)
         sources += [f"--{file.stem}", str(file)]
-    with started("run", "--json", "--block-bytes", "64KiB", *sources, home=home) as child:
+    # Little is read before it is committed, so that much is left when the signal comes.
+    few = {"TECHMART_BLOCK_BYTES": "65536", "TECHMART_CHANNEL_BYTES": "65536"}
+    with started("run", "--json", *sources, home=home, **few) as child:
         assert child.stderr is not None
         for line in child.stderr:
             event = json.loads(line)
@@ -307,6 +309,9 @@ def test_a_stopped_run_says_so_and_the_next_one_carries_on(
     stopped = json.loads(out)
     assert (child.returncode, stopped["status"], stopped["exit_code"]) == (code, "stopped", code)
     assert stopped["feeds"]["transactions"]["read"] < rows
+    # What was read until then is committed and published.
+    standing = json.loads(spawn("status", "--json", home=home).stdout)
+    assert standing["warehouse_behind"] is False
     if number is signal.SIGINT:
         # Judged together with what the stopped run took in: by itself, a rest may score anything.
         rest = spawn("run", "--quiet", "--json", *sources, home=home)

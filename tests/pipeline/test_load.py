@@ -17,6 +17,7 @@ from techmart_fast.pipeline.load import FeedLoad, LoadPlan
 from techmart_fast.pipeline.meter import Meter
 from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import FeedProgress, FetchProgress
+from techmart_fast.pipeline.stopping import Stop
 from techmart_fast.postgres import BatchOutcome, BatchWrite, Lease
 from techmart_fast.records import Block, Cut, DecodedBatch, Feed, FeedCounts, SourceFile
 from techmart_fast.transform import Enricher
@@ -128,6 +129,7 @@ def _load(
     writers: int | None = None,
     channel_bytes: int = 1000,
     decode: object = _decode,
+    stop: Stop | None = None,
 ) -> tuple[FeedLoad, _Observer]:
     observer = _Observer()
     contract = default_contract()
@@ -153,6 +155,7 @@ def _load(
         meter=Meter(),
         observer=observer,
         committed=lambda: None,
+        stop=stop or Stop(),
     )
     return load, observer
 

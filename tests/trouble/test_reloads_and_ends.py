@@ -55,7 +55,7 @@ async def test_loads_that_are_made_again_may_fail_too(
 async def test_a_stopped_run_cancels_its_jobs(
     make_shop: MakeShop, ask: Ask, generated: Path, shop_home: LocalHome
 ) -> None:
-    shop, stop_run = make_shop(), asyncio.Event()
+    shop, stop_run = make_shop(stop_grace_seconds=0.5), asyncio.Event()
     ask({**MERGE_JOB, "delay_seconds": 60})
     running = asyncio.ensure_future(shop.run(sources_in(generated), stop=stop_run))
     standin = status(shop_home).standin

@@ -8,6 +8,13 @@ JOIN techmart_loader.batches AS b USING (batch_no)
 WHERE o.published_at IS NULL AND o.group_id IS NULL AND ($1::text IS NULL OR o.table_name = $1)
 ORDER BY o.entry_id
 
+-- name: entries
+-- Entries by number. $1 entry ids.
+SELECT o.entry_id, b.batch_id, o.table_name, o.path, o.sha256, o.row_count, o.size_bytes, o.dates
+FROM techmart_loader.outbox AS o
+JOIN techmart_loader.batches AS b USING (batch_no)
+WHERE o.entry_id = ANY ($1::bigint[])
+
 -- name: open_groups
 -- Groups that are not published, oldest first, one row for each entry.
 SELECT g.group_id, g.attempt, g.job_id, g.table_name AS group_table,
@@ -47,6 +54,12 @@ ORDER BY o.entry_id
 UPDATE techmart_loader.load_groups
 SET attempt = $2, job_id = $3
 WHERE group_id = $1 AND published_at IS NULL AND attempt < $2
+
+-- name: replace_file
+-- The rows of an entry are in another file now. $1 entry_id, $2 path, $3 sha256, $4 rows, $5 bytes.
+UPDATE techmart_loader.outbox
+SET path = $2, sha256 = $3, row_count = $4, size_bytes = $5
+WHERE entry_id = $1 AND published_at IS NULL
 
 -- name: publish_entries
 -- $1 group_ids.

@@ -72,6 +72,10 @@ LEFT JOIN techmart_loader.batches AS b USING (batch_no)
 WHERE t.ctid >= '({first},0)'::tid AND t.ctid < '({end},0)'::tid
   AND t.feed = 'transactions' AND t.record_date IS NOT NULL AND {within}
 
+-- name: owed
+-- Rows of the batches of some outbox entries.
+t.batch_no IN (SELECT o.batch_no FROM techmart_loader.outbox AS o WHERE o.entry_id IN ({entries}))
+
 -- name: batch_id
 -- The warehouse knows rows that were released or deactivated by their run.
 coalesce(CASE WHEN b.kind IN ('load', 'replay') THEN b.batch_id ELSE b.run_id END::text, '')

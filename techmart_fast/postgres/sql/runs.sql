@@ -93,6 +93,18 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 UPDATE techmart_loader.files SET header = $3
 WHERE feed = $1 AND fingerprint = $2 AND header IS NULL
 
+-- name: changed
+-- New files that have the name of a known one. $1 feed, $2 names, $3 fingerprints of the files.
+-- Result: name, and since when a file of that name is known.
+SELECT given.name, min(f.registered_at) AS since
+FROM unnest($2::text[], $3::text[]) AS given (name, fingerprint)
+JOIN techmart_loader.files AS f ON f.feed = $1 AND f.name = given.name
+WHERE NOT EXISTS (
+    SELECT FROM techmart_loader.files AS known
+    WHERE known.feed = $1 AND known.fingerprint = given.fingerprint)
+GROUP BY given.name
+ORDER BY given.name
+
 -- name: owner_of_ordinal
 -- Which file of a feed has an ordinal? $1 feed, $2 ordinal.
 SELECT name FROM techmart_loader.files WHERE feed = $1 AND ordinal = $2
