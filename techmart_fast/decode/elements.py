@@ -9,6 +9,7 @@ fields filled (nested objects rarely have) and is not plainly inside another obj
 """
 
 import re
+from collections import deque
 from dataclasses import dataclass
 
 from techmart_fast.contract import Contract
@@ -41,8 +42,9 @@ _SEPARATORS = re.compile(rb"(?:[ \t\r\n,]++|\][ \t\r\n,]*+\[?+)*+")
 _PREAMBLE = re.compile(rb"(?:%s)?+[ \t\r\n]*+\[?+" % BYTE_ORDER_MARK)
 _FOLLOWED = re.compile(rb"[ \t\r\n]*+(?:[,\]{]|(?P<end>\Z))")
 _OBJECT_OPENS = re.compile(rb"\{(?=[ \t\r\n]*+" + STRING + rb"[ \t\r\n]*+:)", re.DOTALL)
-# Nested objects that never close cost a long scan each: after so many, only flat ones count.
-_MOST_FAILURES = 32
+# What is read in vain at most for objects that never close, in longest elements: behind that only
+# flat objects count.
+_MOST_WASTE = 32
 
 
 def preamble_end(view: View, stop: int) -> int:
@@ -113,18 +115,25 @@ class ElementGrammar:
 
         `since` is in the damage: what stands before it is not looked at.
         """
-        failures = 0
+        seen = _Nesting(view, start, start)
+        wasted = 0
         for opening in _OBJECT_OPENS.finditer(view, start, stop):
             place = opening.start()
             if place >= limit:
                 break
             if not _may_begin(view, place, since):
                 continue
-            flat = _FLAT_OBJECT.match(view, place, min(stop, place + self.longest))
+            furthest = min(stop, place + self.longest)
+            flat = _FLAT_OBJECT.match(view, place, furthest)
             end = flat.end() if flat else 0
-            if not flat and failures < _MOST_FAILURES:
-                end = self._balanced_end(view, place, stop)
-                failures += not end
+            # Most nested ones were met on the way through one before: no need to begin anew.
+            if not flat and seen.knows(place):
+                end = seen.end_of(place, furthest)
+            elif not flat and wasted < _MOST_WASTE * self.longest:
+                nesting = _Nesting(view, place, min(stop, limit + self.longest))
+                end = nesting.end_of(place, furthest)
+                wasted += 0 if end else nesting.place - place
+                seen = max(seen, nesting, key=_how_far)
             if end and self._holds_record(view, place, end, stop, open_end=open_end):
                 return place
         return 0
@@ -149,31 +158,76 @@ class ElementGrammar:
         match view[start : start + 1]:
             case b"{" | b"[":
                 flat = _FLAT_OBJECT.match(view, start, stop)
-                return flat.end() if flat else _closing_bracket(view, start, stop)
+                return flat.end() if flat else _Nesting(view, start, stop).end_of(start, stop)
             case _:
                 return _roughly_balanced_end(view, start, stop)
 
 
-def _closing_bracket(view: View, start: int, stop: int) -> int:
-    """End of the nested value at `start`, or 0 where it stops to look like JSON."""
-    awaited = bytearray()
-    place = start
-    while (run := _UP_TO_BRACKET.match(view, place, stop)) and run.end() < stop:
-        place = run.end() + 1
-        match bytes(view[place - 1 : place]):
-            case (b"{" | b"[") as bracket:
-                if awaited.endswith(b"}") and not _may_be_member(view, *run.span()):
-                    return 0
-                if len(awaited) == MAX_DEPTH:
-                    return 0
-                awaited += b"}" if bracket == b"{" else b"]"
-            case bracket:
-                if not bracket or not awaited.endswith(bracket):
-                    return 0
-                awaited.pop()
-                if not awaited:
-                    return place
-    return 0
+class _Nesting:
+    """Reads on from the bracket at `start` as long as it looks like JSON, at most to `stop`.
+
+    What may follow a bracket depends on no bracket before it. So one way through the outermost
+    value tells the ends of all that are in it, and what breaks it breaks all that are open.
+    """
+
+    __slots__ = ("_awaited", "_broken", "_closed", "_openings", "_stop", "_view", "place")
+
+    def __init__(self, view: View, start: int, stop: int) -> None:
+        self._view = view
+        self._stop = stop
+        self._broken = False
+        self._awaited = bytearray()
+        self._openings: deque[int] = deque()
+        self._closed: dict[int, int] = {}
+        self.place = start
+
+    def knows(self, opening: int) -> bool:
+        """Whether the bracket at `opening` was met on the way."""
+        return opening in self._closed or opening in self._openings
+
+    def end_of(self, opening: int, limit: int) -> int:
+        """End of the value that opens at `start`, or at a bracket that is known.
+
+        0 if it has none up to `limit`, or is nested too deeply.
+        """
+        while opening not in self._closed and not self._broken and self.place < limit:
+            self._step()
+            if self._openings and opening < self._openings[0]:
+                return 0
+        end = self._closed.get(opening, 0)
+        return end if end <= limit else 0
+
+    def _step(self) -> None:
+        """Read on behind the next bracket, or find that there is none that may stand there."""
+        run = _UP_TO_BRACKET.match(self._view, self.place, self._stop)
+        before, self.place = self.place, run.end() if run else self._stop
+        bracket = bytes(self._view[self.place : self.place + 1])
+        if self.place >= self._stop:
+            self._broken = True
+        elif bracket in (b"{", b"["):
+            self._open(bracket, before)
+        elif self._awaited.endswith(bracket):
+            self._awaited.pop()
+            self.place += 1
+            self._closed[self._openings.pop()] = self.place
+        else:
+            self._broken = True
+
+    def _open(self, bracket: bytes, before: int) -> None:
+        if self._awaited.endswith(b"}") and not _may_be_member(self._view, before, self.place):
+            self._broken = True
+            return
+        if len(self._awaited) == MAX_DEPTH:
+            # Too deep for the outermost one, which says nothing of the others.
+            del self._awaited[0]
+            self._openings.popleft()
+        self._awaited += b"}" if bracket == b"{" else b"]"
+        self._openings.append(self.place)
+        self.place += 1
+
+
+def _how_far(nesting: _Nesting) -> int:
+    return nesting.place
 
 
 def _may_be_member(view: View, start: int, stop: int) -> bool:

@@ -16,6 +16,11 @@ _ODD = st.sampled_from(
 )  # fmt: skip
 _ODD_RECORDS = st.sampled_from([",,,,,,", "   ", '"', "\0", "\ufeff", "a,b", ",,,,,,,", '""', ","])
 
+SIGNS = st.lists(st.sampled_from(['"', '""', ",", "\n", "\r", "a", "\0", "\udcff", "é"])).map(
+    lambda signs: "".join(signs).encode("utf-8", "surrogateescape")
+)
+"""Nothing but what the grammar of CSV turns on."""
+
 
 @st.composite
 def csv_feeds(draw: st.DrawFn) -> bytes:

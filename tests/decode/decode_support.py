@@ -1,8 +1,9 @@
 """What the tests of decoding share: sources made of bytes, decoded results in plain Python."""
 
+import re
 import tempfile
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
 
 import orjson
@@ -11,6 +12,7 @@ import pyarrow as pa
 from techmart_fast.contract import default_contract
 from techmart_fast.decode import blocks, decode
 from techmart_fast.records import (
+    DECODED_NUMBER,
     FIELDS,
     NUMERIC_FIELDS,
     RECORD_PLACE,
@@ -23,7 +25,8 @@ from techmart_fast.records import (
 
 CONTRACT = default_contract()
 MANY = 1 << 30
-NUMBER = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?"
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?", re.ASCII)
+_DIGITS, _PLACES = DECODED_NUMBER.precision, DECODED_NUMBER.scale
 
 
 @dataclass(frozen=True)
@@ -163,13 +166,16 @@ def plain(batch: DecodedBatch) -> Decoded:
 
 
 def _number(value: object) -> object:
-    """Arrow's own reading of a number's text, where it has one that fits."""
-    if not isinstance(value, str):
+    """The number that a text stands for where `DECODED_NUMBER` holds it exactly, else the text."""
+    if not isinstance(value, str) or not _NUMBER.fullmatch(value):
         return value
-    try:
-        return pa.array([value]).cast(pa.decimal128(38, 9))[0].as_py()
-    except pa.ArrowInvalid:
+    # Not by Arrow's cast: it keeps long numbers modulo 2^128.
+    number = Decimal(value)
+    if number and not -_PLACES <= number.adjusted() < _DIGITS - _PLACES:
         return value
+    with localcontext(prec=len(value) + _DIGITS):
+        scaled = number.quantize(Decimal(1).scaleb(-_PLACES))
+    return scaled if scaled == number else value
 
 
 def transaction(number: int, **changes: object) -> dict[str, object]:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from unittest import mock
 
 import pytest
-from csv_documents import COLUMNS, csv_feeds
+from csv_documents import COLUMNS, SIGNS, csv_feeds
+from damage import NOISE, forms, holds_for, mutated
 from decode_support import CONTRACT, cut, plain, read, whole
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -66,6 +67,17 @@ WIDE = b"user_id,email,registration_date,country,age_group,city,customer_tier\n"
 @example(WIDE + b'u1,,,,,"a"b"c\nd",\n')
 @example(WIDE + b'u1,,,,,"a"b"c"",\n,d"e,f,,"\n')
 def test_records_are_those_of_the_csv_module(data: bytes) -> None:
+    _are_those_of_the_csv_module(data)
+
+
+@forms(100, 20_000)
+def test_damaged_records_are_those_of_the_csv_module(examples: int) -> None:
+    records = csv_feeds().map(lambda feed: feed.removeprefix(b"\xef\xbb\xbf") + b"\n")
+    damaged = st.one_of(NOISE, SIGNS, mutated(records)).map(WIDE.__add__)
+    holds_for(examples, _are_those_of_the_csv_module, damaged)
+
+
+def _are_those_of_the_csv_module(data: bytes) -> None:
     decoded = read(data, "csv", feed=USERS)
     good = [(record.line, "good", record.values) for record in decoded.records]
     bad = [(rejected.line, rejected.code, None) for rejected in decoded.rejected]
