@@ -55,7 +55,7 @@ def records(data: bytes) -> Iterator[Raw | str]:
 def _lines(text: str) -> Iterator[Raw | str]:
     for line in io.StringIO(text, newline="\n"):
         if line.strip(_WHITE):
-            yield _parsed(line.strip(_WHITE))
+            yield parsed(line.strip(_WHITE))
 
 
 def _array(text: str) -> Iterator[Raw | str]:
@@ -108,7 +108,8 @@ def _skip(text: str, place: int) -> int:
     return place
 
 
-def _parsed(raw: str) -> Raw | str:
+def parsed(raw: str) -> Raw | str:
+    """One JSON record, or the code of why there is none."""
     try:
         value = _DECODER.decode(raw)
     except (ValueError, RecursionError):

@@ -170,8 +170,8 @@ SELECT count(*) FILTER (WHERE j.verdict = 'loaded') AS loaded,
                                          AND j.kept <> {kept_s}), '{{}}') AS rekept,
        coalesce(array_agg(j.kept) FILTER (WHERE j.action IN ('insert', 'correct')
                                             AND j.kept <> {kept_s}), '{{}}') AS rekept_values,
-       coalesce(array_agg(DISTINCT j.old_date) FILTER (WHERE j.action = 'correct'), '{{}}')
-           AS old_dates
+       coalesce(array_agg(DISTINCT j.old_date)
+                FILTER (WHERE j.action = 'correct' AND j.old_date IS NOT NULL), '{{}}') AS old_dates
 FROM pg_temp.judged_{table} AS j
 JOIN pg_temp.staged_{table} AS s USING (n)
 

@@ -1,0 +1,1 @@
+"""Properties of the loading protocol: histories that hypothesis draws, held against a model."""
