@@ -55,9 +55,7 @@ def table_bytes(
         texts = ", ".join(f"avg({_size(quoted(one.name), one.type, 0)})" for one in uneven)
         sample = f"SELECT * FROM {physical(table.ref)} LIMIT {_SAMPLE_ROWS}"
         (row,) = cursor.execute(f"SELECT {texts} FROM ({sample})").fetchall()
-        sizes |= {
-            one.name.lower(): round(size or 0) for one, size in zip(uneven, row, strict=True)
-        }
+        sizes |= {one.name.lower(): round(size or 0) for one, size in zip(uneven, row, strict=True)}
     return Volume(columns=sizes)
 
 
