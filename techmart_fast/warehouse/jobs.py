@@ -5,18 +5,18 @@ job does not hold a thread: the job is asked for at growing intervals, with `asy
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from uuid import uuid4
 
 import pyarrow as pa
 
 from techmart_fast.errors import WarehouseError
+from techmart_fast.warehouse.clock import Clock
 from techmart_fast.warehouse.faults import retry_soon, service_error
 from techmart_fast.warehouse.groups import JobCost
 from techmart_fast.warehouse.service import Connect, JobState, Service
@@ -52,28 +52,6 @@ _T = TypeVar("_T")
 
 Confirm = Callable[[], Awaitable[None]]
 """Returns if its caller may still change the warehouse, and raises if not."""
-
-
-class Clock(Protocol):
-    """Time as the waits here see it."""
-
-    def monotonic(self) -> float:
-        """Seconds from an arbitrary start."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-
-
-class SystemClock:
-    """The machine's time."""
-
-    def monotonic(self) -> float:
-        """Seconds from an arbitrary start."""
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait without holding a thread."""
-        await asyncio.sleep(seconds)
 
 
 class _OthersJobError(Exception):

@@ -16,6 +16,7 @@ from techmart_fast.errors import WarehouseAccessError, WarehouseError, WrongWare
 from techmart_fast.fingerprints import Part
 from techmart_fast.together import both, together
 from techmart_fast.warehouse.buckets import Touched
+from techmart_fast.warehouse.clock import Clock, SystemClock
 from techmart_fast.warehouse.estimate import Estimates, QueryEstimate
 from techmart_fast.warehouse.faults import service_error
 from techmart_fast.warehouse.fingerprints import WarehouseFingerprints
@@ -30,7 +31,7 @@ from techmart_fast.warehouse.groups import (
     Owner,
     Refreshed,
 )
-from techmart_fast.warehouse.jobs import Clock, Confirm, Jobs, SystemClock
+from techmart_fast.warehouse.jobs import Confirm, Jobs
 from techmart_fast.warehouse.periods import MAX_PARTITIONS, chunks
 from techmart_fast.warehouse.repairs import forget_statements, replace_statements
 from techmart_fast.warehouse.reports import ReportKind, report_statement, typed_report

@@ -30,10 +30,10 @@ class Target:
         """A run that dies at a step, if it comes there."""
         return self.victims.run(replace(self.order, step=step, call=call))
 
-    def finish_when_silent(self) -> Ended:
-        """A run that nobody interrupts, as soon as the run that holds the lease is silent."""
+    def when_silent(self, order: Order) -> Ended:
+        """A run by this order, as soon as the run that holds the lease is silent."""
         deadline = time.monotonic() + SECONDS
-        while (ended := self.victims.run(self.order)).exit_code == ExitCode.LEASE_HELD:
+        while (ended := self.victims.run(order)).exit_code == ExitCode.LEASE_HELD:
             assert time.monotonic() < deadline
         assert ended.error is None, ended.error
         return ended

@@ -8,6 +8,7 @@ import pytest
 
 from techmart_fast.errors import ExitCode
 from tests.crashes.conftest import Known, Target, without_interruption
+from tests.crashes.feeds import Feeds
 from tests.crashes.judge import must_be_as
 from tests.crashes.victims import Victims
 from tests.shops import Shop
@@ -103,7 +104,7 @@ async def test_a_run_that_was_paused_and_replaced_is_refused_and_does_no_harm(
     shop.victims.begin(replace(shop.order, step=step, act=SIGSTOP))
     shop.victims.wait_until_stopped()
     replaced = Target(shop.shop, shop.order, rivals)
-    replaced.finish_when_silent()
+    replaced.when_silent(replaced.order)
     shop.victims.send(SIGCONT)
     late = shop.victims.end()
     assert late.exit_code == ExitCode.LEASE_HELD, late
@@ -111,3 +112,23 @@ async def test_a_run_that_was_paused_and_replaced_is_refused_and_does_no_harm(
     await must_be_as(shop.shop, expected, after=f"a pause at {step}")
     replaced.finish()
     await must_be_as(shop.shop, expected, after=f"a pause at {step}, and another run")
+
+
+async def test_a_paused_run_does_not_merge_after_one_that_knows_where_the_rows_have_gone(
+    target: Make, feeds: Feeds, rivals: Victims, uninterrupted: Known
+) -> None:
+    expected = await without_interruption("live", target, uninterrupted)
+    shop = target("empty", lease_seconds=LEASE_SECONDS)
+    # It has made sure that it holds the lease, and is about to send the MERGE.
+    first = replace(shop.order, sources=feeds.earlier, step="merge not submitted", act=SIGSTOP)
+    shop.victims.begin(first)
+    shop.victims.wait_until_stopped()
+    # Later records move rows to other days, which the paused MERGE does not know. The staging
+    # tables are still there.
+    replaced = Target(shop.shop, shop.order, rivals)
+    replaced.when_silent(replace(shop.order, step="all merged"))
+    shop.victims.send(SIGCONT)
+    late = shop.victims.end()
+    assert late.exit_code == ExitCode.LEASE_HELD, late
+    replaced.finish()
+    await must_be_as(shop.shop, expected, after="a MERGE that was paused")
