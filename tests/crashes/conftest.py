@@ -26,6 +26,10 @@ class Target:
     order: Order
     victims: Victims
 
+    def with_order(self, **changes: object) -> "Target":
+        """The same, with another order."""
+        return replace(self, order=replace(self.order, **changes))  # type: ignore[arg-type]
+
     def kill(self, step: str, *, call: int = 1) -> Ended:
         """A run that dies at a step, if it comes there."""
         return self.victims.run(replace(self.order, step=step, call=call))

@@ -90,16 +90,16 @@ STEPS = (
         f"{_SINK}.start_run",
     ),
     Step(
-        "leftovers looked up",
-        "What earlier runs left in the spool is known, and still there.",
-        AFTER,
-        f"{_SINK}.owed_files",
-    ),
-    Step(
         "spool folder made",
         "The run's folder in the spool is there, and empty.",
         AFTER,
         "pipeline.work:make_run_folder",
+    ),
+    Step(
+        "leftovers looked up",
+        "What earlier runs left in the spool is known, and still there.",
+        AFTER,
+        f"{_SINK}.owed_files",
     ),
     # --- files and API -----------------------------------------------------------------------
     Step(
@@ -424,17 +424,17 @@ STEPS = (
     ),
     Step(
         "spool half removed",
-        "Some spool files of published groups are gone.",
+        "Some spool files of published groups are gone, or of what runs before left.",
         AFTER,
         "pipeline.publish:Path.unlink",
         _spooled,
-        once=True,
     ),
     Step(
         "staging half dropped",
-        "Some of the staging tables are gone.",
+        "Some of the staging tables are gone; the others expire by themselves.",
         AFTER,
         f"{_CLIENT}.drop_table",
+        once=True,
     ),
     Step(
         "leftovers removed",
