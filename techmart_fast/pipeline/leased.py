@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Protocol
 
 from techmart_fast.contract import Contract
@@ -104,7 +105,9 @@ async def under_lease(
             async with asyncio.TaskGroup() as tasks:
                 watch = tasks.create_task(stop.at_the_latest(), name="watch for a stop")
                 beat = tasks.create_task(sinks.postgres.keep_alive(lease), name="keep the lease")
-                await work(lease)
+                # A run that was paused and replaced learns of it before it changes the warehouse.
+                with sinks.warehouse.fenced(partial(sinks.postgres.confirm, lease)):
+                    await work(lease)
                 watch.cancel()
                 beat.cancel()
         except* StopRequested:

@@ -28,8 +28,8 @@ async def confirm(session: Session, lease: Lease) -> None:
     Raises:
         LeaseHeldError: another run took over.
     """
-    async with leases.holding(session, lease, doing=_DOING):
-        pass
+    if not await session.fetchrow(statement("lease", "leased"), lease.epoch, doing=_DOING):
+        raise leases.lost()
 
 
 async def open_repairs(session: Session, lease: Lease) -> list[str]:

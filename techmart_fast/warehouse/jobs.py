@@ -5,16 +5,18 @@ job does not hold a thread: the job is asked for at growing intervals, with `asy
 """
 
 import asyncio
-import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from itertools import count
+from typing import TypeVar
 from uuid import uuid4
 
 import pyarrow as pa
 
 from techmart_fast.errors import WarehouseError
+from techmart_fast.warehouse.clock import Clock
 from techmart_fast.warehouse.faults import retry_soon, service_error
 from techmart_fast.warehouse.groups import JobCost
 from techmart_fast.warehouse.service import Connect, JobState, Service
@@ -43,29 +45,21 @@ POLL_ATTEMPTS = 4
 JOB_UNKNOWN = "jobUnknown"
 """Reason of an error: a job was submitted, and then could not be looked at any more."""
 
+SUBMISSION = "submission"
+"""Label of a job whose id others may take, too: tells whose it is."""
+
 _T = TypeVar("_T")
 
-
-class Clock(Protocol):
-    """Time as the waits here see it."""
-
-    def monotonic(self) -> float:
-        """Seconds from an arbitrary start."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
+Confirm = Callable[[], Awaitable[None]]
+"""Returns if its caller may still change the warehouse, and raises if not."""
 
 
-class SystemClock:
-    """The machine's time."""
+class _OthersJobError(Exception):
+    """Another run submitted the job of this id. It has ended, well or not."""
 
-    def monotonic(self) -> float:
-        """Seconds from an arbitrary start."""
-        return time.monotonic()
 
-    async def sleep(self, seconds: float) -> None:
-        """Wait without holding a thread."""
-        await asyncio.sleep(seconds)
+async def _anybody() -> None:
+    """Where there is no fence."""
 
 
 class Jobs:
@@ -84,6 +78,7 @@ class Jobs:
         self._clock = clock
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="warehouse")
         self._service: asyncio.Future[Service] | None = None
+        self._confirm: Confirm = _anybody
         self.cost = JobCost()
 
     def __repr__(self) -> str:
@@ -108,6 +103,24 @@ class Jobs:
         finally:
             await loop.run_in_executor(None, self._executor.shutdown)
 
+    @contextmanager
+    def fenced(self, confirm: Confirm) -> Iterator[None]:
+        """Within, `confirm` is awaited right before each job and each change is sent."""
+        self._confirm = confirm
+        try:
+            yield
+        finally:
+            self._confirm = _anybody
+
+    async def change(self, request: Callable[[Service], _T]) -> _T:
+        """Run one blocking request that changes something, unless that is forbidden by now.
+
+        Raises:
+            WarehouseError: as the service does; and whatever the fence raises.
+        """
+        await self._confirm()
+        return await self.call(request)
+
     async def call(self, request: Callable[[Service], _T]) -> _T:
         """Run one blocking request in a thread.
 
@@ -124,25 +137,35 @@ class Jobs:
         """Wait before the next attempt of a job whose attempt number `attempt` (from 1) failed."""
         await self._clock.sleep(FIRST_RETRY_SECONDS * 4**attempt)
 
-    async def run(self, statement: Statement) -> JobState:
+    async def run(self, statement: Statement, *, series: str | None = None) -> JobState:
         """Run a statement to its end, again if it fails for a passing reason.
+
+        Jobs of a `series` run one after the other, whoever submits them: their ids are numbered,
+        the service takes each id once, and a job whose id is taken is waited for before the next
+        number is tried. So what a run sent that died or was paused never comes after a later run's.
 
         Raises:
             WarehouseError: it failed, or did not end within `job_timeout_seconds`.
         """
         labels = {"app": "techmart", "step": statement.step, "subject": statement.subject}
-        delay, attempt = FIRST_RETRY_SECONDS, 1
+        delay, attempt, numbers = FIRST_RETRY_SECONDS, 1, count()
         while True:
-            job_id = f"techmart_{statement.step}_{statement.subject}_{uuid4().hex}"
+            mark = uuid4().hex
+            ending = mark if series is None else f"{series}_{next(numbers)}"
+            job_id = f"techmart_{statement.step}_{statement.subject}_{ending}"
+            given = labels if series is None else labels | {SUBMISSION: mark}
 
-            def submit(service: Service, job_id: str = job_id) -> JobState:
-                return service.submit_query(statement, job_id=job_id, labels=labels)
+            def submit(
+                service: Service, job_id: str = job_id, given: Mapping[str, str] = given
+            ) -> JobState:
+                return service.submit_query(statement, job_id=job_id, labels=given)
 
             try:
-                # Nobody else knows this id: a job that exists is ours, its answer was lost.
                 state = await self._finish(
-                    submit, job_id, doing=f"run {statement.name}", is_new=True
+                    submit, job_id, doing=f"run {statement.name}", owner=given.get(SUBMISSION, "")
                 )
+            except _OthersJobError:
+                continue
             except WarehouseError as error:
                 if attempt == ATTEMPTS or not retry_soon(error):
                     raise
@@ -188,8 +211,14 @@ class Jobs:
         job_id: str,
         *,
         doing: str,
-        is_new: bool = False,
+        owner: str | None = None,
     ) -> JobState:
+        """Submit a job and wait for its end.
+
+        A job of this id that exists is ours if its label says `owner`. It always is if that is "",
+        as nobody else knows the id. With None it does not matter whose it is.
+        """
+        await self._confirm()
         deadline = self._clock.monotonic() + self._target.job_timeout_seconds
         submission = asyncio.ensure_future(self.call(submit))
         try:
@@ -212,7 +241,10 @@ class Jobs:
             # A job goes on without its caller: it has to be told.
             await asyncio.shield(self._withdraw(submission, job_id))
             raise
-        if is_new or not first.existed:
+        if owner and first.existed and first.submission != owner:
+            raise _OthersJobError(job_id)
+        # A job of our own that exists was accepted, and the answer was lost.
+        if owner is not None or not first.existed:
             self.cost += JobCost(
                 jobs=1,
                 bytes_processed=state.bytes_processed,

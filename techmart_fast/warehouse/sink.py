@@ -3,7 +3,7 @@
 import importlib
 import time
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, date, datetime, timedelta
 from types import TracebackType
 from typing import Self, cast
@@ -16,6 +16,7 @@ from techmart_fast.errors import WarehouseAccessError, WarehouseError, WrongWare
 from techmart_fast.fingerprints import Part
 from techmart_fast.together import both, together
 from techmart_fast.warehouse.buckets import Touched
+from techmart_fast.warehouse.clock import Clock, SystemClock
 from techmart_fast.warehouse.estimate import Estimates, QueryEstimate
 from techmart_fast.warehouse.faults import service_error
 from techmart_fast.warehouse.fingerprints import WarehouseFingerprints
@@ -30,7 +31,7 @@ from techmart_fast.warehouse.groups import (
     Owner,
     Refreshed,
 )
-from techmart_fast.warehouse.jobs import Clock, Jobs, SystemClock
+from techmart_fast.warehouse.jobs import Confirm, Jobs
 from techmart_fast.warehouse.periods import MAX_PARTITIONS, chunks
 from techmart_fast.warehouse.repairs import forget_statements, replace_statements
 from techmart_fast.warehouse.reports import ReportKind, report_statement, typed_report
@@ -114,6 +115,13 @@ class WarehouseSink:
         trace: TracebackType | None,
     ) -> None:
         await self._jobs.stop()
+
+    def fenced(self, confirm: Confirm) -> AbstractContextManager[None]:
+        """Within, `confirm` is awaited right before whatever changes the warehouse is sent.
+
+        It raises when the caller's time is over: a run that was paused and replaced.
+        """
+        return self._jobs.fenced(confirm)
 
     @property
     def cost(self) -> JobCost:
@@ -238,8 +246,11 @@ class WarehouseSink:
         started = time.monotonic()
         await self._staging.check(group)
         written = 0
-        for merging in merge_statements(group):
-            written += (await self._jobs.run(merging)).rows
+        for piece, merging in enumerate(merge_statements(group)):
+            # A series: the same group's MERGE of another run, which may know fewer dates than this
+            # one, must not come after it.
+            series = f"{group.group_id}_{group.attempt}_{piece}"
+            written += (await self._jobs.run(merging, series=series)).rows
         return MergedGroup(
             group_id=group.group_id,
             table=group.table,
@@ -326,7 +337,7 @@ class WarehouseSink:
             return
 
         async def drop(table: str) -> None:
-            await self._jobs.call(lambda service: service.drop_table(table))
+            await self._jobs.change(lambda service: service.drop_table(table))
 
         await together({f"drop {table}": drop(table) for table in staging_tables})
         await self._set_label(_ORDERS, REFRESHES_LABEL, UNFINISHED)
@@ -487,7 +498,7 @@ class WarehouseSink:
         return None if number in (None, UNFINISHED) else int(number)
 
     async def _set_label(self, table: str, name: str, value: str) -> None:
-        await self._jobs.call(lambda service: service.set_label(table, name, value))
+        await self._jobs.change(lambda service: service.set_label(table, name, value))
         labels = {**self._labels.get(table, {}), name: value}
         self._labels = {**self._labels, table: labels}
 

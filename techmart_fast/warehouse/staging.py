@@ -88,7 +88,7 @@ class Staging:
     async def drop(self, group: LoadGroup) -> None:
         """Drop the group's staging table, if it is there."""
         self._made.discard(group.staging_table)
-        await self._jobs.call(lambda service: service.drop_table(group.staging_table))
+        await self._jobs.change(lambda service: service.drop_table(group.staging_table))
 
     async def _upload(self, part: LoadPart) -> Submit:
         data = await asyncio.to_thread(packed, part)
@@ -126,7 +126,7 @@ class Staging:
         columns = declared()[part.table].columns
         async with self._making:
             if part.staging_table not in self._made:
-                await self._jobs.call(
+                await self._jobs.change(
                     lambda service: service.create_staging(part.staging_table, columns)
                 )
                 self._made.add(part.staging_table)
