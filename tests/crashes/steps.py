@@ -93,7 +93,7 @@ STEPS = (
         "spool folder made",
         "The run's folder in the spool is there, and empty.",
         AFTER,
-        "pipeline.work:make_run_folder",
+        "pipeline.following:make_run_folder",
     ),
     Step(
         "leftovers looked up",
