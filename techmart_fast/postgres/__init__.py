@@ -24,6 +24,7 @@ from techmart_fast.postgres.model import (
     Spool,
     UntoldRun,
 )
+from techmart_fast.postgres.retry import Patience, Retrying
 from techmart_fast.postgres.sink import PostgresSink
 from techmart_fast.postgres.snapshot import Books, Gap, Owed, Snapshot
 from techmart_fast.postgres.target import PostgresTarget
@@ -42,6 +43,7 @@ __all__ = [
     "OutboxGroup",
     "Owed",
     "OwedFiles",
+    "Patience",
     "PostgresSink",
     "PostgresTarget",
     "Publication",
@@ -50,6 +52,7 @@ __all__ = [
     "QuarantineRow",
     "ReferentialIntegrity",
     "Release",
+    "Retrying",
     "RunEnd",
     "RunRow",
     "RunStart",

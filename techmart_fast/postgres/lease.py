@@ -30,19 +30,28 @@ async def acquire(session: Session, run: RunStart) -> Lease:
     Raises:
         LeaseHeldError: another run is alive; the message names it and since when it runs.
     """
+
+    def taken(epoch: int) -> Lease:
+        return Lease(
+            run_id=run.run_id,
+            epoch=epoch,
+            contract_version=run.contract_version,
+            lease_seconds=run.lease_seconds,
+        )
+
     for _ in range(_ATTEMPTS):
         seen = await session.fetchrow(statement("lease", "look"), doing=_DOING)
         if seen is None:
             raise SinkError("The lease row is missing.", hint="Apply schemas/postgres_schema.sql.")
+        if seen["run_id"] == run.run_id:
+            # An earlier attempt took it, and the answer to its COMMIT was lost.
+            lease = taken(seen["epoch"])
+            await take_again(session, lease)
+            return lease
         await _refuse_if_alive(session, seen)
         epoch = await _seize(session, seen, run)
         if epoch is not None:
-            return Lease(
-                run_id=run.run_id,
-                epoch=epoch,
-                contract_version=run.contract_version,
-                lease_seconds=run.lease_seconds,
-            )
+            return taken(epoch)
     raise LeaseHeldError(
         "Another run is starting, or a silent one still has a batch open.",
         hint="Try again; a run of another role has to be ended by that role.",
