@@ -17,6 +17,8 @@ from techmart_fast.postgres.statements import statement
 
 _DOING = "taking the lease"
 _ATTEMPTS = 5
+_PATIENCE_SECONDS = 2
+"""For a batch of another run that is being committed while the lease is taken."""
 
 
 def application_name(run_id: UUID | None) -> str:
@@ -128,8 +130,9 @@ async def _refuse_if_alive(session: Session, seen: asyncpg.Record) -> None:
 
 async def _seize(session: Session, seen: asyncpg.Record, run: RunStart) -> int | None:
     """The new epoch, or `None` when the look has to be repeated."""
+    patience = statement("lease", "patience", seconds=str(_PATIENCE_SECONDS))
     try:
-        await session.script(f"BEGIN; {statement('lease', 'patience')}", doing=_DOING)
+        await session.script(f"BEGIN; {patience}", doing=_DOING)
         mine = await session.fetchrow(statement("lease", "seize"), seen["epoch"], doing=_DOING)
         if mine is None:
             await session.rollback()
@@ -154,9 +157,10 @@ async def _seize(session: Session, seen: asyncpg.Record, run: RunStart) -> int |
         await session.script("COMMIT", doing=_DOING)
     except SinkError as error:
         await session.rollback()
-        if isinstance(error.__cause__, asyncpg.LockNotAvailableError) and seen["run_id"]:
+        if isinstance(error.__cause__, asyncpg.LockNotAvailableError):
+            name = application_name(seen["run_id"]) if seen["run_id"] else None
             await session.fetchrow(
-                statement("lease", "evict"), application_name(seen["run_id"]), doing=_DOING
+                statement("lease", "evict"), name, float(_PATIENCE_SECONDS), doing=_DOING
             )
             return None
         raise

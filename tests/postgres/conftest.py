@@ -93,6 +93,7 @@ def open_sink(database: LocalPostgres) -> OpenSink:
         *,
         writers: int = 2,
         command_timeout_seconds: float = 30.0,
+        connect_timeout_seconds: float = 10.0,
         retry_seconds: float = 0.0,
         **changes: object,
     ) -> AsyncIterator[PostgresSink]:
@@ -100,6 +101,7 @@ def open_sink(database: LocalPostgres) -> OpenSink:
             target_of(database, **changes),
             writers=writers,
             command_timeout_seconds=command_timeout_seconds,
+            connect_timeout_seconds=connect_timeout_seconds,
             patience=Patience(seconds=retry_seconds),
         ) as sink:
             yield sink
