@@ -159,6 +159,15 @@ class SinkAccessError(SinkError):
     exit_code = ExitCode.USAGE
 
 
+class CommitUnknownError(SinkError):
+    """The answer to a COMMIT was lost, and PostgreSQL could not be asked what became of it.
+
+    So it must not be repeated in this run; the next one finds the batch, or writes it.
+    """
+
+    transient = True
+
+
 class LeaseHeldError(SinkError):
     """Another run holds the lease, or took it over while this one was paused."""
 

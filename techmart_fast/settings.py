@@ -85,6 +85,11 @@ class PostgresSettings(_Section):
     command_timeout_seconds: Seconds = Field(
         300.0, description="Deadline for one statement or COPY."
     )
+    retry_seconds: Annotated[float, Field(ge=0, le=7 * 86_400)] = Field(
+        60.0,
+        description="For how long what failed and may pass (a lost connection, a restart of the "
+        "server, a deadline) is tried again, from the first failure on; 0: never.",
+    )
     writers: PositiveInt | None = Field(
         None, description="Parallel writers; default: the number of cores, four at most."
     )

@@ -64,13 +64,17 @@ class Journal:
                 feed: outcome.unknown_fields for feed, outcome in self.outcomes.items()
             },
             destinations=self.sinks.destinations if self.sinks else (),
-            notes=(*self.notes, *self._of_fetches(), *self._swallowed()),
+            notes=(*self.notes, *self._retried(), *self._of_fetches(), *self._swallowed()),
             error=error,
             exit_code=exit_code,
         )
         if result.nothing_new:
             result = replace(result, notes=(*result.notes, "Nothing new: nothing was changed."))
         return result
+
+    def _retried(self) -> Iterator[str]:
+        if self.sinks is not None and (note := self.sinks.retries.note) is not None:
+            yield note
 
     def _of_fetches(self) -> Iterator[str]:
         for feed, report in self.fetched.items():

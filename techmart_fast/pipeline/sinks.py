@@ -3,12 +3,13 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from techmart_fast.errors import ConfigError, SinkError, TechmartError
 from techmart_fast.local import LocalEndpoints, LocalHome, LocalOptions, embedded
-from techmart_fast.postgres import PostgresSink, PostgresTarget
+from techmart_fast.pipeline.retries import Retries
+from techmart_fast.postgres import Patience, PostgresSink, PostgresTarget
 from techmart_fast.results import Destination, WarehouseCost
 from techmart_fast.settings import Settings
 from techmart_fast.warehouse import STAND_IN_PROJECT, WarehouseSink, WarehouseTarget
@@ -26,6 +27,7 @@ class Sinks:
     warehouse_sink: WarehouseSink | None
     destinations: tuple[Destination, ...]
     price_per_tib: Decimal
+    retries: Retries = field(default_factory=Retries)
 
     @property
     def cost(self) -> WarehouseCost | None:
@@ -91,6 +93,7 @@ async def open_sinks(
         if warehouse:
             target = _warehouse_target(settings, local)
             warehouse_sink = await stack.enter_async_context(WarehouseSink(target))
+        retries = Retries()
         if postgres:
             postgres_sink = await stack.enter_async_context(
                 PostgresSink(
@@ -98,6 +101,7 @@ async def open_sinks(
                     writers=writer_count(settings),
                     command_timeout_seconds=settings.postgres.command_timeout_seconds,
                     connect_timeout_seconds=settings.postgres.connect_timeout_seconds,
+                    patience=Patience(seconds=settings.postgres.retry_seconds, told=retries),
                 )
             )
         yield Sinks(
@@ -107,6 +111,7 @@ async def open_sinks(
             warehouse_sink=warehouse_sink,
             destinations=_destinations(settings, local),
             price_per_tib=settings.bigquery.price_per_tib,
+            retries=retries,
         )
 
 

@@ -25,6 +25,7 @@ from techmart_fast.postgres.model import (
     UntoldRun,
     WaitingRecord,
 )
+from techmart_fast.postgres.retry import Patience, Retrying
 from techmart_fast.postgres.sink import PostgresSink
 from techmart_fast.postgres.snapshot import Books, Gap, Owed, Snapshot
 from techmart_fast.postgres.target import PostgresTarget
@@ -43,6 +44,7 @@ __all__ = [
     "OutboxGroup",
     "Owed",
     "OwedFiles",
+    "Patience",
     "PostgresSink",
     "PostgresTarget",
     "Publication",
@@ -51,6 +53,7 @@ __all__ = [
     "QuarantineRow",
     "ReferentialIntegrity",
     "Release",
+    "Retrying",
     "RunEnd",
     "RunRow",
     "RunStart",

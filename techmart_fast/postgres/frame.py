@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
-from techmart_fast.errors import LeaseHeldError, SinkError
+from techmart_fast.errors import CommitUnknownError, LeaseHeldError, SinkError
 from techmart_fast.postgres.columns import pieces
 from techmart_fast.postgres.model import Lease, ReferentialIntegrity
+from techmart_fast.postgres.retry import Patience
 from techmart_fast.postgres.session import Session
 from techmart_fast.postgres.statements import statement
 from techmart_fast.postgres.tables import Table
@@ -59,16 +60,22 @@ class TakenIn:
 class Frame:
     """Runs batch transactions on one session.
 
-    `reopen` gives a new session, on which the fate of a COMMIT without an answer is looked up.
+    `reopen` gives a new session instead of it, on which the fate of a COMMIT without an answer is
+    looked up, with `patience`.
     """
 
     session: Session
     integrity: ReferentialIntegrity
     reopen: Callable[[], Awaitable[Session]]
+    patience: Patience
 
     @asynccontextmanager
     async def transaction(self, batch_id: UUID, *, gate: str | None = None) -> AsyncIterator[None]:
-        """A transaction that commits when left normally, and leaves nothing otherwise."""
+        """A transaction that commits when left normally, and leaves nothing otherwise.
+
+        Raises:
+            CommitUnknownError: it may be committed. After any other error it is not.
+        """
         begin = ["BEGIN"]
         if self.integrity == "set-based":
             begin.append(statement("session", "may_skip_triggers"))
@@ -201,17 +208,30 @@ class Frame:
 
     async def _commit(self, batch_id: UUID) -> None:
         # Shielded: a cancelled run waits for the answer (its deadline holds), so that it can say
-        # what is committed.
-        await to_its_end(asyncio.ensure_future(self._commit_or_look_up(batch_id)))
+        # what is committed. It is not patient any more.
+        cancelled = asyncio.Event()
+        committing = self._commit_or_look_up(batch_id, is_wanted=lambda: not cancelled.is_set())
+        await to_its_end(asyncio.ensure_future(committing), on_cancel=cancelled.set)
 
-    async def _commit_or_look_up(self, batch_id: UUID) -> None:
+    async def _commit_or_look_up(self, batch_id: UUID, *, is_wanted: Callable[[], bool]) -> None:
         try:
             await self.session.script("COMMIT", doing=BATCH_DOING)
         except SinkError as error:
             if not self.session.closed:
                 await self.session.rollback()
                 raise
-            if not await self._is_committed(batch_id):
+            try:
+                committed = await self.patience.keep_trying(
+                    lambda: self._is_committed(batch_id), is_wanted=is_wanted
+                )
+            except SinkError as unknown:
+                raise CommitUnknownError(
+                    f"Whether a batch was committed could not be found out: {unknown.args[0]}",
+                    hint=f"{unknown.hint} The next run finds it out.".lstrip(),
+                    transient=unknown.transient,
+                    batch=str(batch_id),
+                ) from error
+            if not committed:
                 raise SinkError(
                     "The connection to PostgreSQL was lost, and the batch was not committed.",
                     hint="Run again: committed batches are kept.",

@@ -17,6 +17,8 @@ from techmart_fast.postgres.statements import statement
 
 _DOING = "taking the lease"
 _ATTEMPTS = 5
+_PATIENCE_SECONDS = 2
+"""For a batch of another run that is being committed while the lease is taken."""
 
 
 def application_name(run_id: UUID | None) -> str:
@@ -30,19 +32,28 @@ async def acquire(session: Session, run: RunStart) -> Lease:
     Raises:
         LeaseHeldError: another run is alive; the message names it and since when it runs.
     """
+
+    def taken(epoch: int) -> Lease:
+        return Lease(
+            run_id=run.run_id,
+            epoch=epoch,
+            contract_version=run.contract_version,
+            lease_seconds=run.lease_seconds,
+        )
+
     for _ in range(_ATTEMPTS):
         seen = await session.fetchrow(statement("lease", "look"), doing=_DOING)
         if seen is None:
             raise SinkError("The lease row is missing.", hint="Apply schemas/postgres_schema.sql.")
+        if seen["run_id"] == run.run_id:
+            # An earlier attempt took it, and the answer to its COMMIT was lost.
+            lease = taken(seen["epoch"])
+            await take_again(session, lease)
+            return lease
         await _refuse_if_alive(session, seen)
         epoch = await _seize(session, seen, run)
         if epoch is not None:
-            return Lease(
-                run_id=run.run_id,
-                epoch=epoch,
-                contract_version=run.contract_version,
-                lease_seconds=run.lease_seconds,
-            )
+            return taken(epoch)
     raise LeaseHeldError(
         "Another run is starting, or a silent one still has a batch open.",
         hint="Try again; a run of another role has to be ended by that role.",
@@ -119,8 +130,9 @@ async def _refuse_if_alive(session: Session, seen: asyncpg.Record) -> None:
 
 async def _seize(session: Session, seen: asyncpg.Record, run: RunStart) -> int | None:
     """The new epoch, or `None` when the look has to be repeated."""
+    patience = statement("lease", "patience", seconds=str(_PATIENCE_SECONDS))
     try:
-        await session.script(f"BEGIN; {statement('lease', 'patience')}", doing=_DOING)
+        await session.script(f"BEGIN; {patience}", doing=_DOING)
         mine = await session.fetchrow(statement("lease", "seize"), seen["epoch"], doing=_DOING)
         if mine is None:
             await session.rollback()
@@ -145,9 +157,10 @@ async def _seize(session: Session, seen: asyncpg.Record, run: RunStart) -> int |
         await session.script("COMMIT", doing=_DOING)
     except SinkError as error:
         await session.rollback()
-        if isinstance(error.__cause__, asyncpg.LockNotAvailableError) and seen["run_id"]:
+        if isinstance(error.__cause__, asyncpg.LockNotAvailableError):
+            name = application_name(seen["run_id"]) if seen["run_id"] else None
             await session.fetchrow(
-                statement("lease", "evict"), application_name(seen["run_id"]), doing=_DOING
+                statement("lease", "evict"), name, float(_PATIENCE_SECONDS), doing=_DOING
             )
             return None
         raise

@@ -1,7 +1,7 @@
 """The outbox: what the warehouse is owed, bound into load groups before a job is submitted."""
 
 from collections.abc import Collection, Mapping, Sequence
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 
@@ -63,14 +63,13 @@ async def publication(session: Session) -> Publication:
 
 
 async def store_group(
-    session: Session, lease: Lease, table: str, entry_ids: Sequence[int]
+    session: Session, lease: Lease, group_id: UUID, table: str, entry_ids: Sequence[int]
 ) -> OutboxGroup:
-    """Bind entries into a new group.
+    """Bind entries into a new group; doing it again changes nothing.
 
     Raises:
         SinkError: an entry is already bound or published, or feeds another table.
     """
-    group_id = uuid4()
     async with leases.holding(session, lease, doing=_DOING):
         await session.execute(statement("outbox", "add_group"), group_id, table, doing=_DOING)
         rows = await session.fetch(
@@ -88,7 +87,8 @@ async def store_attempt(
     """Store an attempt; attempts of a group only grow.
 
     Raises:
-        SinkError: the group is published, unknown, or has this attempt or a later one.
+        SinkError: the group is published, unknown, or has another job of this attempt, or a
+            later one.
     """
     async with leases.holding(session, lease, doing=_DOING):
         stored = await session.execute(

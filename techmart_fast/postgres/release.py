@@ -1,6 +1,5 @@
 """Held transactions whose parents have arrived: released in bounded batches, "only if newer"."""
 
-from collections.abc import AsyncGenerator
 from uuid import uuid4
 
 import numpy as np
@@ -24,20 +23,13 @@ from techmart_fast.together import both
 _DOING = "releasing held transactions"
 
 
-async def release(
-    frame: Frame, lease: Lease, spool: Spool, *, max_rows: int
-) -> AsyncGenerator[Release, None]:
-    """Release batch after batch until no held row has its parents; each is committed."""
-    start: str | None = ""
-    while start is not None:
-        done, start = await _release_batch(frame, lease, spool, start=start, max_rows=max_rows)
-        if done is not None:
-            yield done
-
-
-async def _release_batch(
+async def release_batch(
     frame: Frame, lease: Lease, spool: Spool, *, start: str, max_rows: int
 ) -> tuple[Release | None, str | None]:
+    """Release rows of ids after `start`, `max_rows` at most; what was released, if anything.
+
+    The second item is where the next batch starts; `None` after the last one.
+    """
     session, table, batch_id = frame.session, table_of(Feed.TRANSACTIONS), uuid4()
     async with frame.transaction(batch_id, gate="gate_alone"):
         staged = await session.execute(

@@ -9,6 +9,8 @@ connection that met its deadline, or whose statement was cancelled half-way, is 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 import asyncpg
@@ -37,10 +39,21 @@ in one message would be copied whole into the transport's buffer."""
 _CANCEL_AFTER_SECONDS = 0.5
 """Grace between the end of the transport and cancelling a call that did not notice."""
 
+_CLOSE_SECONDS = 0.5
+"""Grace for a polite end; without one the server just sees the connection end."""
+
 _SERVER_GRACE_SECONDS = 10.0
 """How much later than the client's deadline the server ends a statement by itself."""
 
 _Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """The server's side of a connection: when it `started` tells it from later ones of its pid."""
+
+    pid: int
+    started: datetime
 
 
 class Session:
@@ -49,6 +62,7 @@ class Session:
     def __init__(self, raw: RawConnection, *, deadline_seconds: float) -> None:
         self._raw = raw
         self._seconds = deadline_seconds
+        self._backend: Backend | None = None
 
     def __repr__(self) -> str:
         return f"<Session {'closed' if self.closed else f'backend {self.backend_pid}'}>"
@@ -61,8 +75,12 @@ class Session:
         application_name: str,
         connect_timeout_seconds: float,
         deadline_seconds: float,
+        instead_of: "Session | None" = None,
     ) -> "Session":
         """Connect and prepare the session's parameters.
+
+        The backend of a lost session that this one is opened `instead_of` is ended: it may not know
+        that its client is gone, and keep locks that this one will wait for.
 
         Raises:
             SinkAccessError: credentials, database, TLS or a privilege were refused.
@@ -84,12 +102,19 @@ class Session:
         session = cls(raw, deadline_seconds=deadline_seconds)
         try:
             session._refuse_unfit(target)
-            await session.fetchrow(
+            row = await session.fetchrow(
                 statement("session", "prepare"),
                 application_name,
                 f"{(deadline_seconds + _SERVER_GRACE_SECONDS) * 1000:.0f}ms",
                 doing="preparing the session",
             )
+            if row is not None and row["started"] is not None:
+                session._backend = Backend(pid=session.backend_pid, started=row["started"])
+            lost = instead_of._backend if instead_of else None
+            if lost is not None:
+                end = statement("session", "end_lost")
+                doing = "ending a connection that was lost"
+                await session.fetch(end, lost.pid, lost.started, doing=doing)
         except BaseException:
             session.terminate()
             raise
@@ -169,7 +194,7 @@ class Session:
         """Close politely, or by force when the server does not answer."""
         if not self.closed:
             with suppress(*SESSION_FAULTS, TimeoutError):
-                await self._raw.close(timeout=2.0)
+                await self._raw.close(timeout=_CLOSE_SECONDS)
         self.terminate()
 
     def terminate(self) -> None:

@@ -1,12 +1,21 @@
 """The sink's front door: connections, one per writer and one for control, and every operation."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager
 from datetime import date, datetime
+from functools import partial
 from types import TracebackType
-from typing import Self
-from uuid import UUID
+from typing import Concatenate, ParamSpec, Self, TypeVar
+from uuid import UUID, uuid4
 
 import pyarrow as pa
 
@@ -27,7 +36,6 @@ from techmart_fast.postgres import (
 )
 from techmart_fast.postgres import lease as leases
 from techmart_fast.postgres.connections import Connections
-from techmart_fast.postgres.faults import is_conflict
 from techmart_fast.postgres.fold import Rows
 from techmart_fast.postgres.load import load, try_rows
 from techmart_fast.postgres.model import (
@@ -53,6 +61,8 @@ from techmart_fast.postgres.model import (
     WaitingRecord,
 )
 from techmart_fast.postgres.refusals import find_refused
+from techmart_fast.postgres.retry import Patience
+from techmart_fast.postgres.session import Session
 from techmart_fast.postgres.snapshot import Owed, Snapshot, later_entries
 from techmart_fast.postgres.target import PostgresTarget
 from techmart_fast.records import Cut, Feed, SourceFile, SpooledFile
@@ -61,8 +71,8 @@ from techmart_fast.results import WarehouseCost
 _BEATS_PER_LEASE = 4
 """Heartbeats in `lease_seconds`: three may be late before a run counts as silent."""
 
-_CONFLICT_ATTEMPTS = 3
-"""How often a batch is tried that a conflict with another application undid."""
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
 
 
 class PostgresSink:
@@ -72,6 +82,9 @@ class PostgresSink:
     opens at its first write and is replaced after it broke. All methods raise `SinkError`
     (`transient` when the same call may succeed later), `SinkAccessError` for refused credentials,
     database or privilege, and `LeaseHeldError` once another run holds the lease.
+
+    Once it is entered, what fails and may pass (a lost connection, a deadline, a server that
+    restarts) is tried again as `patience` says, heartbeats at their own pace and snapshots not.
 
     Calls of different lanes may run at the same time; calls of one lane may not. Releases and
     deactivations share one connection of their own, and may not run at the same time. Everything
@@ -85,12 +98,14 @@ class PostgresSink:
         writers: int,
         command_timeout_seconds: float = 300.0,
         connect_timeout_seconds: float = 10.0,
+        patience: Patience | None = None,
     ) -> None:
         self._connections = Connections(
             target,
             writers=writers,
             connect_timeout_seconds=connect_timeout_seconds,
             command_timeout_seconds=command_timeout_seconds,
+            patience=patience or Patience(seconds=60.0),
         )
 
     def __repr__(self) -> str:
@@ -121,8 +136,7 @@ class PostgresSink:
     # --- schema -------------------------------------------------------------------------------
     async def migrate(self) -> tuple[int, ...]:
         """Bring the schema up to date; returns the versions that were applied now."""
-        async with self._connections.control() as session:
-            return await migrate.migrate(session, bundled("schemas"))
+        return await self._ask(migrate.migrate, bundled("schemas"))
 
     # --- runs and lease -----------------------------------------------------------------------
     async def start_run(self, run: RunStart) -> Lease:
@@ -134,15 +148,13 @@ class PostgresSink:
         Raises:
             LeaseHeldError: another run is alive. The message names it and since when it runs.
         """
-        async with self._connections.control() as session:
-            lease = await leases.acquire(session, run)
+        lease = await self._ask(leases.acquire, run)
         self._connections.hold(lease)
         return lease
 
     async def record_refused_run(self, run: RunStart, error: str) -> None:
         """Insert a `failed` run row for a run that never got the lease."""
-        async with self._connections.control() as session:
-            await runs.record_refused(session, run, error)
+        await self._ask(runs.record_refused, run, error)
 
     async def keep_alive(self, lease: Lease) -> None:
         """Beat until cancelled: run it in the pipeline's task group.
@@ -163,29 +175,24 @@ class PostgresSink:
 
     async def finish_run(self, lease: Lease, end: RunEnd) -> None:
         """Complete the run row, store its quality metrics and give the lease back."""
-        async with self._connections.control() as session:
-            await runs.finish(session, lease, end)
+        await self._ask(runs.finish, lease, end)
         self._connections.hold(None)
 
     async def store_cost(self, run_id: UUID, cost: WarehouseCost | None) -> None:
         """Store what a run that has ended took in the warehouse, its own row there included."""
-        async with self._connections.control() as session:
-            await runs.store_cost(session, run_id, cost)
+        await self._ask(runs.store_cost, run_id, cost)
 
     async def untold_runs(self, limit: int = 20) -> list[UntoldRun]:
         """Runs that ended and that the warehouse does not know of yet, oldest first."""
-        async with self._connections.control() as session:
-            return await runs.untold(session, limit)
+        return await self._ask(runs.untold, limit)
 
     async def mark_told(self, run: RunRow) -> None:
         """The warehouse has this run's row and metrics (unless the row has changed since)."""
-        async with self._connections.control() as session:
-            await runs.mark_told(session, run)
+        await self._ask(runs.mark_told, run)
 
     async def api_checkpoint(self, feed: Feed, selection: str) -> ApiCheckpoint | None:
         """How far the API of a feed was read; None if it never was."""
-        async with self._connections.control() as session:
-            return await api.checkpoint(session, feed, selection)
+        return await self._ask(api.checkpoint, feed, selection)
 
     async def store_api_checkpoint(
         self, lease: Lease, feed: Feed, selection: str, reached: ApiCheckpoint
@@ -195,8 +202,7 @@ class PostgresSink:
         Raises:
             LeaseHeldError: another run took over.
         """
-        async with self._connections.control() as session:
-            await api.store(session, lease, feed, selection, reached)
+        await self._ask(api.store, lease, feed, selection, reached)
 
     async def register_files(
         self,
@@ -216,41 +222,34 @@ class PostgresSink:
         Raises:
             SinkError: the ordinal belongs to another file of the feed, or a name has no number.
         """
-        async with self._connections.control() as session:
-            return await registry.register(
-                session, lease, files, policy=policy, explicit=explicit, cut=cut
-            )
+        return await self._ask(
+            registry.register, lease, files, policy=policy, explicit=explicit, cut=cut
+        )
 
     async def changed_files(self, files: Sequence[SourceFile]) -> Mapping[str, datetime]:
         """Files of one feed whose names are known with another content only, and since when."""
-        async with self._connections.control() as session:
-            return await registry.changed(session, files)
+        return await self._ask(registry.changed, files)
 
     async def progress(self, lease: Lease, file: SourceFile) -> list[FileProgress]:
         """How far each lane of this file is committed under the lease's contract."""
-        async with self._connections.control() as session:
-            return await registry.progress(session, lease, file)
+        return await self._ask(registry.progress, lease, file)
 
     # --- records ------------------------------------------------------------------------------
     async def write(self, writer: int, write: BatchWrite) -> BatchOutcome:
         """One batch, one transaction: rows, quarantine, held rows, audit, outbox, checkpoint.
 
         The Parquet file of the accepted rows is on disk before the transaction commits. A COMMIT
-        whose answer was lost is looked up by `batch_id`. After a transient `SinkError` the batch is
-        not committed and may be written again.
+        whose answer was lost is looked up by `batch_id`. After another error than
+        `CommitUnknownError` the batch is not committed and may be written again.
 
         Raises:
+            CommitUnknownError: the batch may be committed.
             RefusedRowError: a row is refused; `refused_rows` tells which.
             SinkError: anything else.
         """
-        for attempt in range(1, _CONFLICT_ATTEMPTS + 1):
-            frame = await self._connections.writer(writer, write.identity.feed)
-            try:
-                return await load(frame, write)
-            except SinkError as error:
-                if attempt == _CONFLICT_ATTEMPTS or not is_conflict(error):
-                    raise
-        raise AssertionError("unreachable")
+        return await self._connections.on_writer(
+            writer, write.identity.feed, partial(load, write=write)
+        )
 
     async def refused_rows(self, writer: int, write: BatchWrite) -> Mapping[int, RefusedRowError]:
         """The rows of a batch's candidates that PostgreSQL refuses, by number; writes nothing.
@@ -261,8 +260,9 @@ class PostgresSink:
         """
 
         async def attempt(rows: Rows) -> RefusedRowError | None:
-            frame = await self._connections.writer(writer, write.identity.feed)
-            return await try_rows(frame, write, rows)
+            return await self._connections.on_writer(
+                writer, write.identity.feed, partial(try_rows, write=write, rows=rows)
+            )
 
         return await find_refused(write.candidates.num_rows, attempt)
 
@@ -273,9 +273,15 @@ class PostgresSink:
 
         Each item is committed when it is yielded. `spool` receives `SPOOLED[TRANSACTIONS]`.
         """
-        frame = await self._connections.upkeep(Feed.TRANSACTIONS)
-        async with aclosing(release.release(frame, lease, spool, max_rows=max_rows)) as batches:
-            async for done in batches:
+        start: str | None = ""
+        while start is not None:
+            done, start = await self._connections.on_upkeep(
+                Feed.TRANSACTIONS,
+                partial(
+                    release.release_batch, lease=lease, spool=spool, start=start, max_rows=max_rows
+                ),
+            )
+            if done is not None:
                 yield done
 
     async def deactivate_products(self, lease: Lease, spool: Spool, *, since_ordinal: int) -> int:
@@ -287,74 +293,64 @@ class PostgresSink:
         Products that reappear are made active again by `write`. `spool` receives
         `SPOOLED[PRODUCTS]`.
         """
-        frame = await self._connections.upkeep(Feed.PRODUCTS)
-        return await catalogue.deactivate(frame, lease, spool, since_ordinal=since_ordinal)
+        return await self._connections.on_upkeep(
+            Feed.PRODUCTS,
+            partial(catalogue.deactivate, lease=lease, spool=spool, since_ordinal=since_ordinal),
+        )
 
     async def products_named(self, ordinal: int) -> int:
         """How many products a loaded file names, each once, and rejected records of it."""
-        async with self._connections.control() as session:
-            return await catalogue.named(session, ordinal)
+        return await self._ask(catalogue.named, ordinal)
 
     async def premium_users(self, default_tier: str) -> pa.Table:
         """Users of another tier than `default_tier`: columns user_id, customer_tier (text)."""
-        async with self._connections.control() as session:
-            return await catalogue.premium_users(session, default_tier)
+        return await self._ask(catalogue.premium_users, default_tier)
 
     # --- outbox -------------------------------------------------------------------------------
     async def pending_entries(self, table: str | None = None) -> list[OutboxEntry]:
         """Entries that belong to no load group yet, oldest first."""
-        async with self._connections.control() as session:
-            return await outbox.pending(session, table)
+        return await self._ask(outbox.pending, table)
 
     async def open_groups(self) -> list[OutboxGroup]:
         """Groups stored but not published, oldest first: a run completes them before new ones."""
-        async with self._connections.control() as session:
-            return await outbox.open_groups(session)
+        return await self._ask(outbox.open_groups)
 
     async def owed_files(self, lease: Lease, runs: Collection[UUID]) -> OwedFiles:
         """Which of `runs` this database knows, and all files that its outbox still needs."""
-        async with self._connections.control() as session:
-            return await outbox.owed(session, lease, runs)
+        return await self._ask(outbox.owed, lease, runs)
 
     async def publication(self) -> Publication:
         """Which database this is, and whether any warehouse holds rows of it."""
-        async with self._connections.control() as session:
-            return await outbox.publication(session)
+        return await self._ask(outbox.publication)
 
     async def store_group(self, lease: Lease, table: str, entry_ids: Sequence[int]) -> OutboxGroup:
         """Bind pending entries of one table into a group (attempt 0, no job yet)."""
-        async with self._connections.control() as session:
-            return await outbox.store_group(session, lease, table, entry_ids)
+        return await self._ask(outbox.store_group, lease, uuid4(), table, entry_ids)
 
     async def store_attempt(
         self, lease: Lease, group_id: UUID, *, attempt: int, job_id: str
     ) -> None:
         """Store the attempt and its job id before the job is submitted."""
-        async with self._connections.control() as session:
-            await outbox.store_attempt(session, lease, group_id, attempt=attempt, job_id=job_id)
+        await self._ask(outbox.store_attempt, lease, group_id, attempt=attempt, job_id=job_id)
 
     async def replace_files(
         self, lease: Lease, files: Mapping[int, SpooledFile]
     ) -> list[OutboxEntry]:
         """The rows of entries, by number, are in these files now; returns the entries."""
-        async with self._connections.control() as session:
-            return await outbox.replace_files(session, lease, files)
+        return await self._ask(outbox.replace_files, lease, files)
 
     async def mark_published(self, lease: Lease, group_ids: Collection[UUID]) -> None:
         """The rows of these groups are in the warehouse's tables: all are done, at once."""
-        async with self._connections.control() as session:
-            await outbox.mark_published(session, lease, group_ids)
+        await self._ask(outbox.mark_published, lease, group_ids)
 
     # --- reports ------------------------------------------------------------------------------
     async def runs(self, limit: int = 20) -> list[RunRow]:
         """The newest runs first."""
-        async with self._connections.control() as session:
-            return await runs.recent(session, limit)
+        return await self._ask(runs.recent, limit)
 
     async def runs_named(self, beginning: str) -> list[UUID]:
         """Runs whose id begins so; two stand for several."""
-        async with self._connections.control() as session:
-            return await runs.named(session, beginning)
+        return await self._ask(runs.named, beginning)
 
     async def waiting_records(
         self,
@@ -372,38 +368,33 @@ class PostgresSink:
         first that together reach `size_bytes`; the feed and `include_resolved` of the filter are
         of no account.
         """
-        async with self._connections.control() as session:
-            return await quarantine.waiting(
-                session,
-                feed,
-                filters,
-                numbers=numbers,
-                behind=behind,
-                rows=rows,
-                size_bytes=size_bytes,
-            )
+        return await self._ask(
+            quarantine.waiting,
+            feed,
+            filters,
+            numbers=numbers,
+            behind=behind,
+            rows=rows,
+            size_bytes=size_bytes,
+        )
 
     async def quarantine_list(
         self, filters: QuarantineFilter, limit: int = 100
     ) -> list[QuarantineRow]:
         """Rejected records in source order, without their raw bytes."""
-        async with self._connections.control() as session:
-            return await reports.quarantine_list(session, filters, limit)
+        return await self._ask(reports.quarantine_list, filters, limit)
 
     async def quarantine_show(self, quarantine_id: int) -> QuarantineRow | None:
         """One rejected record with its raw bytes."""
-        async with self._connections.control() as session:
-            return await reports.quarantine_show(session, quarantine_id)
+        return await self._ask(reports.quarantine_show, quarantine_id)
 
     async def status(self) -> SinkStatus:
         """Counts of what is stored, held, quarantined and pending."""
-        async with self._connections.control() as session:
-            return await reports.status(session)
+        return await self._ask(reports.status)
 
     async def daily_totals(self, dates: Sequence[date] | None = None) -> pa.Table:
         """Per stored date: transaction_date, transactions (int64), amount_usd (decimal)."""
-        async with self._connections.control() as session:
-            return await reports.daily_totals(session, dates)
+        return await self._ask(reports.daily_totals, dates)
 
     # --- reconciliation -----------------------------------------------------------------------
     @asynccontextmanager
@@ -414,28 +405,34 @@ class PostgresSink:
 
     async def later_entries(self, newest: Sequence[int]) -> list[Owed]:
         """Outbox entries that came since a snapshot with these `newest_entries`."""
-        async with self._connections.control() as session:
-            return await later_entries(session, newest)
+        return await self._ask(later_entries, newest)
 
     # --- repairs ------------------------------------------------------------------------------
     async def begin_repair(self, lease: Lease, staging_table: str) -> None:
         """A repair of the warehouse by this staging table begins: store it before any job."""
-        async with self._connections.control() as session:
-            await repairs.begin(session, lease, staging_table)
+        await self._ask(repairs.begin, lease, staging_table)
 
     async def confirm(self, lease: Lease) -> None:
         """Make sure that the lease is still held."""
-        async with self._connections.control() as session:
-            await repairs.confirm(session, lease)
+        await self._ask(repairs.confirm, lease)
 
     async def open_repairs(self, lease: Lease) -> list[str]:
         """Staging tables of repairs that other runs left."""
-        async with self._connections.control() as session:
-            return await repairs.open_repairs(session, lease)
+        return await self._ask(repairs.open_repairs, lease)
 
     async def end_repairs(
         self, lease: Lease, staging_tables: Collection[str], *, covered: Collection[int] = ()
     ) -> None:
         """Repairs have ended; the outbox entries `covered` are published by them."""
-        async with self._connections.control() as session:
-            await repairs.end(session, lease, staging_tables, covered=covered)
+        await self._ask(repairs.end, lease, staging_tables, covered=covered)
+
+    async def _ask(
+        self,
+        operation: Callable[Concatenate[Session, _Given], Awaitable[_Result]],
+        *given: _Given.args,
+        **named: _Given.kwargs,
+    ) -> _Result:
+        """The result of an operation on the control connection; it may be done twice."""
+        return await self._connections.on_control(
+            lambda session: operation(session, *given, **named)
+        )

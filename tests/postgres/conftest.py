@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from techmart_fast.local import LocalPostgres
-from techmart_fast.postgres import Lease, PostgresSink
+from techmart_fast.postgres import Lease, Patience, PostgresSink
 from techmart_fast.postgres.session import Session
 from tests.postgres.places import (
     Connection,
@@ -83,16 +83,26 @@ async def _empty(database: LocalPostgres) -> None:
 
 @pytest.fixture
 def open_sink(database: LocalPostgres) -> OpenSink:
-    """`open_sink(**changes_of_the_target)`: another sink on the test's database."""
+    """`open_sink(**changes_of_the_target)`: another sink on the test's database.
+
+    It tells each failure, unless it is given `retry_seconds`.
+    """
 
     @asynccontextmanager
     async def opened(
-        *, writers: int = 2, command_timeout_seconds: float = 30.0, **changes: object
+        *,
+        writers: int = 2,
+        command_timeout_seconds: float = 30.0,
+        connect_timeout_seconds: float = 10.0,
+        retry_seconds: float = 0.0,
+        **changes: object,
     ) -> AsyncIterator[PostgresSink]:
         async with PostgresSink(
             target_of(database, **changes),
             writers=writers,
             command_timeout_seconds=command_timeout_seconds,
+            connect_timeout_seconds=connect_timeout_seconds,
+            patience=Patience(seconds=retry_seconds),
         ) as sink:
             yield sink
 

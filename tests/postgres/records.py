@@ -210,9 +210,9 @@ def batch(
     )
 
 
-def many_users(lease: Lease, count: int) -> BatchWrite:
+def many_users(lease: Lease, count: int, **fields: object) -> BatchWrite:
     """A batch larger than what the socket between client and server takes at once."""
-    write = batch(lease, Feed.USERS, [user("u0")])
+    write = batch(lease, Feed.USERS, [user("u0", **fields)])
     one = write.candidates
     copies = [one.column(name).take(pa.array([0] * count)) for name in one.schema.names]
     copies[0] = pa.array([f"u{number}" for number in range(count)])

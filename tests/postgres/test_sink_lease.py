@@ -108,6 +108,19 @@ async def test_a_control_connection_that_broke_is_replaced_with_its_lease(
             await second.start_run(run_start())
 
 
+async def test_a_batch_that_an_ended_run_left_open_does_not_keep_the_next_one_out(
+    sink: PostgresSink, open_sink: OpenSink, other: Connection
+) -> None:
+    lease = await sink.start_run(run_start())
+    await sink.finish_run(lease, run_end())
+    # As a server has it that waits for the data of a COPY, while its client's network is gone.
+    await other.execute(f"SET application_name = 'techmart_fast {lease.run_id}'")
+    await other.execute("BEGIN")
+    await other.execute("SELECT FROM techmart_loader.lease FOR KEY SHARE")
+    async with open_sink() as second:
+        assert (await second.start_run(run_start())).epoch == lease.epoch + 1
+
+
 async def test_a_finished_run_gives_the_lease_back(sink: PostgresSink, open_sink: OpenSink) -> None:
     lease = await sink.start_run(run_start())
     await sink.finish_run(lease, run_end())

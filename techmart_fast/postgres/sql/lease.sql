@@ -32,15 +32,21 @@ SELECT pg_advisory_unlock(1413827923, ($1::bigint % 2147483647)::integer)
 SELECT epoch FROM techmart_loader.lease WHERE name = 'loader' AND epoch = $1 FOR UPDATE
 
 -- name: patience
--- How long to wait for a batch of the old holder that is being committed.
-SET LOCAL lock_timeout = '2s'
+-- How long to wait for a batch of the old holder that is being committed. {seconds}.
+SET LOCAL lock_timeout = '{seconds}s'
 
 -- name: evict
--- Ends the connections of a replaced run that still has a batch open (a paused process, say).
--- $1 the application name of its connections. Only sessions of the same role can be ended.
+-- Ends the connections of a run that still has a batch open and must not: a paused process that is
+-- replaced, or one that has ended while its network was gone, which a server that waits for the data
+-- of a COPY does not notice. $1 the application name of its connections; NULL, while no run holds
+-- the lease: those of any run. $2 for how many seconds it was waited for. Only sessions of the same
+-- role can be ended.
 SELECT count(pg_terminate_backend(pid)) AS ended
 FROM pg_stat_activity
-WHERE application_name = $1 AND datname = current_database() AND usename = session_user
+WHERE datname = current_database() AND usename = session_user
+  AND (application_name = $1
+       OR ($1::text IS NULL AND application_name LIKE 'techmart_fast %'
+           AND xact_start <= clock_timestamp() - make_interval(secs => $2)))
 
 -- name: take
 -- Writes the new holder. $1 run_id, $2 lease_seconds. Result: the new epoch.

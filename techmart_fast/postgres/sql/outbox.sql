@@ -33,15 +33,16 @@ SELECT ARRAY(SELECT path FROM techmart_loader.outbox WHERE published_at IS NULL)
 -- name: add_group
 -- $1 group_id, $2 table.
 INSERT INTO techmart_loader.load_groups (group_id, table_name) VALUES ($1, $2)
+ON CONFLICT (group_id) DO NOTHING
 
 -- name: bind
 -- Binds entries to a group. $1 group_id, $2 table, $3 entry ids. Result: the entries; fewer than
--- asked for when some are bound, published or of another table.
+-- asked for when some are bound elsewhere, published or of another table.
 WITH bound AS (
     UPDATE techmart_loader.outbox
     SET group_id = $1
-    WHERE entry_id = ANY ($3::bigint[]) AND table_name = $2 AND group_id IS NULL
-      AND published_at IS NULL
+    WHERE entry_id = ANY ($3::bigint[]) AND table_name = $2
+      AND (group_id IS NULL OR group_id = $1) AND published_at IS NULL
     RETURNING *
 )
 SELECT o.entry_id, b.batch_id, o.table_name, o.path, o.sha256, o.row_count, o.size_bytes, o.dates
@@ -50,10 +51,12 @@ JOIN techmart_loader.batches AS b USING (batch_no)
 ORDER BY o.entry_id
 
 -- name: attempt
--- Stores an attempt before its job is submitted. $1 group_id, $2 attempt, $3 job_id.
+-- Stores an attempt before its job is submitted; the same one may be stored again. $1 group_id,
+-- $2 attempt, $3 job_id.
 UPDATE techmart_loader.load_groups
 SET attempt = $2, job_id = $3
-WHERE group_id = $1 AND published_at IS NULL AND attempt < $2
+WHERE group_id = $1 AND published_at IS NULL
+  AND (attempt < $2 OR (attempt = $2 AND job_id = $3))
 
 -- name: replace_file
 -- The rows of an entry are in another file now. $1 entry_id, $2 path, $3 sha256, $4 rows, $5 bytes.

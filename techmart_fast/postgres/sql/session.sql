@@ -8,7 +8,9 @@
 -- with this page cost the planner draws that line where measurements do. The writers are parallel
 -- already, so that their queries need not be. Times are exchanged in
 -- UTC. The server ends by itself what a stopped client left open, and notices early (where its
--- system can tell) that the client of a long statement is gone.
+-- system can tell) that the client of a long statement is gone, and after a minute and a half that
+-- the machine of a silent one is. Result: when this backend started, which with its process id
+-- names it for good.
 SELECT set_config('application_name', $1, false),
        set_config('statement_timeout', $2, false),
        set_config('idle_in_transaction_session_timeout', $2, false),
@@ -21,7 +23,18 @@ SELECT set_config('application_name', $1, false),
        set_config('work_mem', '64MB', false),
        set_config('search_path', 'public', false),
        set_config('TimeZone', 'UTC', false),
-       set_config('DateStyle', 'ISO, YMD', false)
+       set_config('DateStyle', 'ISO, YMD', false),
+       set_config('tcp_keepalives_idle', '60', false),
+       set_config('tcp_keepalives_interval', '10', false),
+       set_config('tcp_keepalives_count', '3', false),
+       (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()) AS started
+
+-- name: end_lost
+-- Ends the server's side of a connection that this one replaces: it may not know that its client is
+-- gone, and keep locks. $1 its process id, $2 when it started.
+SELECT pg_terminate_backend(pid) AS ended
+FROM pg_stat_activity
+WHERE pid = $1 AND backend_start = $2 AND usename = session_user
 
 -- name: may_skip_triggers
 -- Turns the foreign keys' triggers off for the transaction that this runs in. Fails where the role
