@@ -123,3 +123,9 @@ async def test_killed_where_it_asks_an_api_a_run_ends_as_if_nothing_had_been(
             assert again.killed is not step.once, step.name
             await asyncio.to_thread(shop.finish)
             await must_be_as(shop.shop, expected, after=step.name)
+
+
+def test_the_page_on_guarantees_names_every_step() -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "guarantees.md").read_text(encoding="utf-8")
+    told = page.partition("| step |")[2].splitlines()[2:]
+    assert told == [f"| {step.name} | {step.sentence} |" for step in STEPS]
