@@ -198,9 +198,12 @@ class Session:
         self.terminate()
 
     def terminate(self) -> None:
-        """Tear the transport down at once; the server rolls back what was open."""
-        if not self.closed:
-            self._raw.terminate()
+        """Tear the transport down at once; the server rolls back what was open.
+
+        Also when it is gone already: only this ends the task by which asyncpg asks the server to
+        cancel, and that would wait for ever for a connection that was lost meanwhile.
+        """
+        self._raw.terminate()
 
     def _refuse_unfit(self, target: PostgresTarget) -> None:
         version = self._raw.get_server_version()
@@ -245,6 +248,8 @@ class Session:
             raise
         except Exception as error:
             # Any exception: on a connection that is gone, asyncpg fails in odd ways.
+            if self.closed:
+                self.terminate()
             timed_out = isinstance(error, TimeoutError)
             if expired or (timed_out and not lost):
                 raise deadline_error(doing, seconds) from None

@@ -7,8 +7,9 @@ import pytest
 
 from techmart_fast.dev import ShopSpec, generate
 from techmart_fast.local import LocalPostgres
+from tests.network.own_server import own_server
 from tests.network.proxy import Proxy
-from tests.postgres.conftest import database, open_sink, other, plain_role
+from tests.postgres.conftest import database, open_sink, other, plain_role, third
 from tests.shops import State
 
 
@@ -34,4 +35,4 @@ def untroubled() -> dict[str, State]:
     return {}
 
 
-__all__ = ["database", "open_sink", "other", "plain_role"]
+__all__ = ["database", "open_sink", "other", "own_server", "plain_role", "third"]

@@ -128,7 +128,7 @@ class Proxy:
     """
 
     def __init__(self, server: Path) -> None:
-        self._server = server
+        self.server = server
         self._loop = asyncio.new_event_loop()
         self._links: set[_Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -201,7 +201,7 @@ class Proxy:
         self._tasks.add(task)
         self.connections += 1
         try:
-            there = await asyncio.open_unix_connection(str(self._server))
+            there = await asyncio.open_unix_connection(str(self.server))
         except OSError:
             writer.transport.abort()
             return

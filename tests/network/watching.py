@@ -10,7 +10,6 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from techmart_fast.errors import SinkError
-from techmart_fast.local import LocalPostgres
 from techmart_fast.postgres import BatchWrite, Lease, Patience, PostgresSink
 from tests.network.proxy import Fault, Proxy
 from tests.postgres.conftest import OpenSink
@@ -18,7 +17,8 @@ from tests.postgres.places import Connection, run_start, until
 from tests.postgres.records import many_users
 
 DEADLINE_SECONDS = 1.0
-GRACE_SECONDS = 1.0
+GRACE_SECONDS = 2.0
+"""What the deadline may be missed by: one second, and one more for a machine with other work."""
 USERS = 4_000
 _LONG_EMAIL = "e" * 500 + "@example.com"
 """Together enough for several pieces of a COPY."""
@@ -42,7 +42,7 @@ def cases(
 
 @contextmanager
 def in_time(seconds: float = DEADLINE_SECONDS) -> Iterator[None]:
-    """The block takes no longer than its deadline, plus a second."""
+    """The block takes no longer than its deadline, plus the grace."""
     began = time.monotonic()
     yield
     took = time.monotonic() - began
@@ -56,7 +56,8 @@ async def no_task_left() -> AsyncIterator[None]:
     yield
     # What was cancelled has one turn of the loop to end.
     await asyncio.sleep(0)
-    assert asyncio.all_tasks() - before == set()
+    left = asyncio.all_tasks() - before
+    assert not left, left
 
 
 async def failure(work: Awaitable[object]) -> SinkError | None:
@@ -138,8 +139,3 @@ async def no_backend_left(other: Connection, among: set[int] | None = None) -> N
         " AND datname = current_database() AND ($1::int[] IS NULL OR pid = ANY ($1))",
         None if among is None else sorted(among),
     )
-
-
-def server_pid(server: LocalPostgres) -> int:
-    """The postmaster's process id now: it is another one after a restart."""
-    return int((server.pgpass.parent / "data" / "postmaster.pid").read_text().splitlines()[0])

@@ -1,0 +1,91 @@
+"""A sink that takes one row a second stops the source, and memory stays where it is."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from statistics import linear_regression, mean
+
+import pytest
+
+from techmart_fast.pipeline.load import FeedLoad
+from tests.network.slow_sink import MIB, SlowSink, Source, slow_load
+
+_SECONDS = 60
+_SLOPE_MIB = 1.0
+"""What memory may grow by in a minute and still count as flat: less than one block in eight."""
+
+
+def channels(load: FeedLoad) -> list[int]:
+    """The most that ever waited in each of the channels, in bytes."""
+    every = [load._raw, load._prepared, *load._writers]
+    return [channel.statistics().peak_bytes for channel in every]
+
+
+async def test_full_channels_stop_the_source(tmp_path: Path) -> None:
+    source, sink = Source(block_bytes=1 << 16, records=200), SlowSink(seconds_a_row=None)
+    limit = 8 << 16
+    load = slow_load(source, sink, tmp_path, channel_bytes=limit)
+    running = asyncio.ensure_future(load.run())
+    await sink.entered.wait()
+    given = -1
+    async with asyncio.timeout(30):
+        # The reader waits with a block in its hand; with it, every channel has what it takes.
+        while given != source.given or load._raw.statistics().waiting_bytes < limit * 3 // 4:
+            given = source.given
+            await asyncio.sleep(0.1)
+    raw, prepared, *writers = channels(load)
+    assert raw <= limit
+    assert prepared <= limit
+    assert all(writer <= limit // 2 for writer in writers)
+    # As many blocks as the channels hold, and one with each of the tasks between them.
+    assert source.given < 3 * 8 + 8
+    for _ in range(20):
+        await asyncio.sleep(0.01)
+    assert source.given == given
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize(
+    ("block_bytes", "records"),
+    [
+        pytest.param(8 * MIB, 30_000, id="blocks as usual, of which none is taken in a minute"),
+        pytest.param(1 << 16, 2, id="small blocks of large records, which flow"),
+    ],
+)
+def test_memory_has_no_slope_under_a_sink_of_one_row_a_second(
+    block_bytes: int, records: int
+) -> None:
+    command = [sys.executable, "-m", "tests.network.slow_sink"]
+    ended = subprocess.run(
+        [*command, str(block_bytes), str(records), str(_SECONDS)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    seen = json.loads(ended.stdout)
+    at = [second for second, _ in seen["held"]]
+    held = [size / MIB for _, size in seen["held"]]
+    slope, start = linear_regression(at, held)
+    # How sure the slope is: its standard error, as of any least squares.
+    apart = [size - (start + slope * second) for second, size in zip(at, held, strict=True)]
+    spread = sum((second - mean(at)) ** 2 for second in at)
+    error = (sum(one * one for one in apart) / (len(at) - 2) / spread) ** 0.5
+    said = (
+        f"{held[0]:.1f} to {held[-1]:.1f} MiB in {at[-1]:.0f} s, slope {slope * 60:+.3f} "
+        f"± {2 * error * 60:.3f} MiB a minute, {seen['rows']} rows, "
+        f"{seen['filled_blocks']} to {seen['blocks']} blocks"
+    )
+    print(said)
+    assert len(held) == _SECONDS
+    assert seen["rows"] > 0
+    assert (slope - 2 * error) * 60 < _SLOPE_MIB, said
+    assert max(held) - min(held) < 16, said
