@@ -82,8 +82,12 @@ async def take_again(session: Session, lease: Lease) -> None:
 
 
 async def give_back(session: Session, lease: Lease) -> None:
-    """End the holding; without effect when another run took over."""
+    """Free the lease, when that is committed; without effect when another run took over."""
     await session.execute(statement("lease", "give_back"), lease.epoch, doing="ending the lease")
+
+
+async def let_go(session: Session, lease: Lease) -> None:
+    """Free the lock that told others that the holder is connected; no transaction holds it."""
     await session.fetchrow(statement("lease", "drop"), lease.epoch, doing="ending the lease")
 
 

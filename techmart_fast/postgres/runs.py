@@ -7,6 +7,7 @@ import asyncpg
 import orjson
 from pydantic import TypeAdapter
 
+from techmart_fast.errors import SinkError
 from techmart_fast.postgres import lease as leases
 from techmart_fast.postgres.model import (
     Lease,
@@ -40,7 +41,20 @@ async def record_refused(session: Session, run: RunStart, error: str) -> None:
 
 
 async def finish(session: Session, lease: Lease, end: RunEnd) -> None:
-    """Complete the run row, store the metrics, give the lease back."""
+    """Complete the run row, store the metrics, give the lease back: all of it, or nothing."""
+    try:
+        await session.script("BEGIN", doing=_DOING)
+        # The lease's row first, as a run does that takes it over: no deadlock between the two.
+        await leases.give_back(session, lease)
+        await _finish(session, lease, end)
+        await session.script("COMMIT", doing=_DOING)
+    except SinkError:
+        await session.rollback()
+        raise
+    await leases.let_go(session, lease)
+
+
+async def _finish(session: Session, lease: Lease, end: RunEnd) -> None:
     await session.execute(
         statement("runs", "finish"),
         lease.run_id,
@@ -66,7 +80,6 @@ async def finish(session: Session, lease: Lease, end: RunEnd) -> None:
             [metric.details for metric in end.metrics],
             doing=_DOING,
         )
-    await leases.give_back(session, lease)
 
 
 async def store_cost(session: Session, run_id: UUID, cost: WarehouseCost | None) -> None:

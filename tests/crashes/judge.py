@@ -43,6 +43,12 @@ _LEFT = {
     "runs without an end": "SELECT run_id FROM techmart_loader.runs WHERE status = 'running'",
     "runs that the warehouse was not told of": "SELECT run_id FROM techmart_loader.runs "
     "WHERE NOT told",
+    "runs without metrics": """SELECT run_id FROM techmart_loader.runs AS r
+        WHERE status = 'completed' AND EXISTS (
+            SELECT FROM techmart_loader.batches AS b WHERE b.judged_by = r.run_id
+                AND records_read > 0)
+        AND NOT EXISTS (
+            SELECT FROM techmart_loader.data_quality_metrics AS m WHERE m.run_id = r.run_id)""",
     "a lease": "SELECT run_id FROM techmart_loader.lease WHERE run_id IS NOT NULL",
     "gaps": """SELECT feed, fingerprint, lane, first_byte, before FROM (
         SELECT feed, fingerprint, lane, first_byte, lag(end_byte, 1, 0) OVER file AS before

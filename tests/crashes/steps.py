@@ -450,10 +450,23 @@ STEPS = (
         f"{_SINK}.finish_run",
     ),
     Step(
-        "run's row complete",
-        "The run's row says how it ended; the lease is not given back.",
-        BEFORE,
+        "run's end begun",
+        "The lease is given back in an open transaction; the run's row says that it runs.",
+        AFTER,
         "postgres.lease:give_back",
+    ),
+    Step(
+        "run's row written",
+        "The run's row says how it ended, its metrics are not there; nothing of it is committed.",
+        AFTER,
+        "postgres.session:Session.execute",
+        lambda _self, _sql, *_, doing: doing == "finishing the run",
+    ),
+    Step(
+        "lease given back",
+        "The run's end is committed, its connection still holds the lease's lock.",
+        BEFORE,
+        "postgres.lease:let_go",
     ),
     Step(
         "run finished",

@@ -1,6 +1,7 @@
 """Runs killed at every named step: the rerun ends as if nothing had been."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,8 +88,9 @@ async def test_killed_at_a_step_twice_in_a_row_a_run_ends_as_if_nothing_had_been
 @pytest.fixture(scope="module")
 def catalogue(feeds: Feeds, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The products of the later delivery, for a server."""
-    file = tmp_path_factory.mktemp("catalogue") / "products.json"
-    file.write_text(Path(feeds.later.products[0]).read_text())
+    file = tmp_path_factory.mktemp("catalogue") / "products.ndjson"
+    products = json.loads(Path(feeds.later.products[0]).read_text())
+    file.write_text("".join(json.dumps(one) + "\n" for one in products))
     return file
 
 

@@ -7,18 +7,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from techmart_fast.api import DataSources
 from techmart_fast.pipeline.reconciled import Standing
 from techmart_fast.settings import BigQuerySettings, PipelineSettings, PostgresSettings, Settings
 from tests.crashes.conftest import FINE, Known, Target, without_interruption
 from tests.crashes.feeds import Feeds
 from tests.crashes.judge import must_be_as
-from tests.crashes.victims import PROJECT, SECONDS
+from tests.crashes.victim import Order
+from tests.crashes.victims import PROJECT, SECONDS, Victims
 from tests.odd_shop import compared
 from tests.shops import Shop
 
@@ -27,63 +29,78 @@ Make = Callable[..., Target]
 KILLS = int(os.environ.get("TECHMART_TEST_KILLS", "200"))
 """Of the long form."""
 
-MOST_IN_A_ROW = 6
+MOST_IN_A_ROW = 8
 
 
 @dataclass(slots=True)
 class Chain:
-    """Kills one run after the other in a shop. Printed, it says how to do it again."""
+    """Kills one run after the other in a shop. Printed, it says how to do it again.
+
+    Two deliveries, as a live target takes the second one. Each is loaded by runs that are killed
+    after a random share of what a whole run takes, until one is done before its time has come.
+    """
 
     seed: int
-    kind: str
+    seconds: float
     fractions: list[float] = field(default_factory=list)
     kills: int = 0
 
-    def go(self, target: Target, seconds: float, *, most: int) -> None:
-        """At most `most` runs, each killed after a random share of what a whole one takes.
-
-        It ends early with a run that is done before its time has come.
-        """
+    def go(self, target: Target, deliveries: Sequence[DataSources], *, most: int) -> None:
         dice = random.Random(self.seed)
-        for _ in range(most):
-            self.fractions.append(dice.random())
-            delay = self.fractions[-1] * seconds
+        for delivery in deliveries:
+            order = replace(target.order, sources=delivery)
+            for _ in range(most):
+                if self._is_done(target.victims, order, dice.random()):
+                    break
+            target.with_order(sources=delivery).finish()
 
-            def kill(delay: float = delay) -> None:
-                time.sleep(delay)
-                target.victims.send(signal.SIGKILL)
+    def _is_done(self, victims: Victims, order: Order, fraction: float) -> bool:
+        self.fractions.append(round(fraction, 4))
 
-            ended = target.victims.run(target.order, meanwhile=kill)
-            if not ended.killed:
-                assert ended.error is None, ended.error
-                return
-            self.kills += 1
+        def kill() -> None:
+            time.sleep(fraction * self.seconds)
+            victims.send(signal.SIGKILL)
+
+        ended = victims.run(order, meanwhile=kill)
+        assert ended.killed or ended.error is None, (ended, self)
+        self.kills += ended.killed
+        return not ended.killed
 
 
 async def killed_in_chains(
-    kills: int, *, seed: int, kinds: tuple[str, ...], target: Make, uninterrupted: Known
+    kills: int, *, seed: int, target: Make, feeds: Feeds, uninterrupted: Known, most: int
 ) -> None:
-    done = number = 0
+    expected = await without_interruption("live", target, uninterrupted)
+    done = 0
     while done < kills:
-        chain = Chain(seed=seed + number, kind=kinds[number % len(kinds)])
-        expected = await without_interruption(chain.kind, target, uninterrupted)
-        shop = target(chain.kind)
-        chain.go(shop, uninterrupted[chain.kind][0].seconds, most=min(MOST_IN_A_ROW, kills - done))
-        shop.finish()
+        seed += 1
+        shop = target("empty")
+        chain = Chain(seed, uninterrupted["live"][0].seconds)
+        chain.go(shop, (feeds.earlier, feeds.later), most=most)
         await must_be_as(shop.shop, expected, after=chain)
-        print(chain)
         done += chain.kills
-        number += 1
+        print(f"{done} kills: {chain}")
 
 
-async def test_killed_at_a_few_random_moments(target: Make, uninterrupted: Known) -> None:
-    await killed_in_chains(3, seed=1, kinds=("empty",), target=target, uninterrupted=uninterrupted)
+async def test_killed_at_a_few_random_moments(
+    target: Make, feeds: Feeds, uninterrupted: Known
+) -> None:
+    await killed_in_chains(
+        1, seed=0, target=target, feeds=feeds, uninterrupted=uninterrupted, most=2
+    )
 
 
 @pytest.mark.torture
-async def test_killed_at_many_random_moments(target: Make, uninterrupted: Known) -> None:
+async def test_killed_at_many_random_moments(
+    target: Make, feeds: Feeds, uninterrupted: Known
+) -> None:
     await killed_in_chains(
-        KILLS, seed=1000, kinds=("empty", "live"), target=target, uninterrupted=uninterrupted
+        KILLS,
+        seed=1000,
+        target=target,
+        feeds=feeds,
+        uninterrupted=uninterrupted,
+        most=MOST_IN_A_ROW,
     )
 
 
