@@ -168,6 +168,11 @@ class Protocol(RuleBasedStateMachine):
 
     # --- what must hold -----------------------------------------------------------------------
     @invariant()
+    def all_of_it_holds(self) -> None:
+        self.nothing_owed_is_lost()
+        self.rows_are_there_once_and_never_go_back()
+        self.what_is_said_to_be_published_is_there()
+
     def nothing_owed_is_lost(self) -> None:
         for entry in self.world.postgres.owed:
             path = Path(entry.path)
@@ -175,7 +180,6 @@ class Protocol(RuleBasedStateMachine):
             if path not in self.world.disk.rotten:
                 assert hashlib.sha256(path.read_bytes()).hexdigest() == entry.sha256
 
-    @invariant()
     def rows_are_there_once_and_never_go_back(self) -> None:
         for table, rows in self.world.bigquery.rows.items():
             times = Counter(identity_of(table, row) for row in rows)
@@ -185,7 +189,6 @@ class Protocol(RuleBasedStateMachine):
                 assert self.seen.get(known, (0, -1)) <= position(row)
                 self.seen[known] = position(row)
 
-    @invariant()
     def what_is_said_to_be_published_is_there(self) -> None:
         postgres = self.world.postgres
         self.judge_told([one.entry for one in postgres.outbox if one.published])
