@@ -1,8 +1,9 @@
 """What is known of a run so far, and the result it adds up to."""
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from techmart_fast.contract import Contract
@@ -22,6 +23,7 @@ class Journal:
     run_id: UUID
     started: datetime
     contract: Contract
+    began: float = field(default_factory=time.monotonic)
     meter: Meter = field(default_factory=Meter)
     outcomes: dict[Feed, FeedOutcome] = field(default_factory=dict)
     released: int = 0
@@ -48,7 +50,8 @@ class Journal:
             run_id=self.run_id,
             status=status,
             started=self.started,
-            ended=datetime.now(UTC),
+            # By the clock that does not jump.
+            ended=self.started + timedelta(seconds=time.monotonic() - self.began),
             feeds={feed: outcome.counts for feed, outcome in self.outcomes.items()},
             quality=overall,
             quality_by_feed=by_feed,

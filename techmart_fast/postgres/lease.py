@@ -4,6 +4,8 @@ The functions run on the control connection; its advisory lock is what tells oth
 is connected. `sql/lease.sql` describes the protocol.
 """
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
@@ -19,6 +21,12 @@ _DOING = "taking the lease"
 _ATTEMPTS = 5
 _PATIENCE_SECONDS = 2
 """For a batch of another run that is being committed while the lease is taken."""
+
+BEATS_PER_LEASE = 4
+"""Heartbeats in `lease_seconds`: three may be late before a run counts as silent."""
+
+_WATCHED_BEATS = 2
+_LOOKS_PER_BEAT = 4
 
 
 def application_name(run_id: UUID | None) -> str:
@@ -41,6 +49,7 @@ async def acquire(session: Session, run: RunStart) -> Lease:
             lease_seconds=run.lease_seconds,
         )
 
+    watched: set[int] = set()
     for _ in range(_ATTEMPTS):
         seen = await session.fetchrow(statement("lease", "look"), doing=_DOING)
         if seen is None:
@@ -50,7 +59,7 @@ async def acquire(session: Session, run: RunStart) -> Lease:
             lease = taken(seen["epoch"])
             await take_again(session, lease)
             return lease
-        await _refuse_if_alive(session, seen)
+        await _refuse_if_alive(session, seen, watched)
         epoch = await _seize(session, seen, run)
         if epoch is not None:
             return taken(epoch)
@@ -117,19 +126,40 @@ def lost() -> LeaseHeldError:
     )
 
 
-async def _refuse_if_alive(session: Session, seen: asyncpg.Record) -> None:
+async def _refuse_if_alive(session: Session, seen: asyncpg.Record, watched: set[int]) -> None:
+    """Refuse to replace a living holder; epochs in `watched` were silent already."""
     if seen["run_id"] is None:
         return
     probe = await session.fetchrow(statement("lease", "probe"), seen["epoch"], doing=_DOING)
     if probe is not None and probe["free"]:
         await session.fetchrow(statement("lease", "drop"), seen["epoch"], doing=_DOING)
         return
-    if not seen["silent"]:
+    if seen["epoch"] in watched:
+        return
+    watched.add(seen["epoch"])
+    if not seen["doubtful"] or await _beats(session, seen):
         since = seen["acquired_at"].isoformat(sep=" ", timespec="seconds")
         raise LeaseHeldError(
             f"Run {seen['run_id']} is loading into this database since {since}.",
             hint="Wait for it to end; one run at a time loads a database.",
         )
+
+
+async def _beats(session: Session, seen: asyncpg.Record) -> bool:
+    """Whether the holder gives a sign of life within some beats, by this machine's own clock.
+
+    The server's clock may have jumped since the last one.
+    """
+    beat_seconds = seen["lease_seconds"] / BEATS_PER_LEASE
+    end = time.monotonic() + _WATCHED_BEATS * beat_seconds
+    while time.monotonic() < end:
+        await asyncio.sleep(beat_seconds / _LOOKS_PER_BEAT)
+        now = await session.fetchrow(statement("lease", "look"), doing=_DOING)
+        if now is None or now["epoch"] != seen["epoch"]:
+            return False
+        if now["heartbeat_at"] != seen["heartbeat_at"]:
+            return True
+    return False
 
 
 async def _seize(session: Session, seen: asyncpg.Record, run: RunStart) -> int | None:

@@ -68,9 +68,6 @@ from techmart_fast.postgres.target import PostgresTarget
 from techmart_fast.records import Cut, Feed, SourceFile, SpooledFile
 from techmart_fast.results import WarehouseCost
 
-_BEATS_PER_LEASE = 4
-"""Heartbeats in `lease_seconds`: three may be late before a run counts as silent."""
-
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 
@@ -142,8 +139,8 @@ class PostgresSink:
     async def start_run(self, run: RunStart) -> Lease:
         """Take the lease and insert the run row.
 
-        A holder whose connection died is replaced at once, a silent one after its `lease_seconds`;
-        the run row of a replaced holder becomes `failed`.
+        A holder whose connection died is replaced at once, a silent one after its `lease_seconds`
+        and half of it more, in which it is watched. The run row of a replaced one becomes `failed`.
 
         Raises:
             LeaseHeldError: another run is alive. The message names it and since when it runs.
@@ -163,7 +160,7 @@ class PostgresSink:
             LeaseHeldError: another run took the lease over.
         """
         while True:
-            await asyncio.sleep(lease.lease_seconds / _BEATS_PER_LEASE)
+            await asyncio.sleep(lease.lease_seconds / leases.BEATS_PER_LEASE)
             try:
                 async with self._connections.control() as session:
                     await leases.beat(session, lease)

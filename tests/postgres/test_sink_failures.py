@@ -133,7 +133,8 @@ async def end_backends(other: Connection, lease: Lease) -> None:
 
 
 async def fall_silent(other: Connection) -> None:
-    """As if the holder had not stamped its heartbeat for an hour."""
+    """As if the holder, of a short lease, had not stamped its heartbeat for an hour."""
     await other.execute(
-        "UPDATE techmart_loader.lease SET heartbeat_at = heartbeat_at - interval '1 hour'"
+        "UPDATE techmart_loader.lease SET lease_seconds = 0.04, "
+        "heartbeat_at = heartbeat_at - interval '1 hour'"
     )

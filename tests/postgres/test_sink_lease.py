@@ -81,6 +81,29 @@ async def test_a_silent_run_is_replaced_and_learns_it(
         await third.start_run(run_start())
 
 
+async def test_a_jump_of_the_servers_clock_takes_the_lease_from_nobody_who_lives(
+    sink: PostgresSink, open_sink: OpenSink, other: Connection
+) -> None:
+    lease = await sink.start_run(run_start(lease_seconds=2.0))
+    beating = asyncio.ensure_future(sink.keep_alive(lease))
+    for jump in (SILENCE, SILENCE.replace("-", "+")):
+        await other.execute(jump)
+        async with open_sink() as second:
+            with pytest.raises(LeaseHeldError, match="is loading into this database"):
+                await second.start_run(run_start())
+    await sink.write(0, batch(lease, Feed.USERS, [user("a")]))
+    beating.cancel()
+
+
+async def test_a_silent_run_is_replaced_though_the_servers_clock_was_set_back(
+    sink: PostgresSink, open_sink: OpenSink, other: Connection
+) -> None:
+    silent = await sink.start_run(run_start(lease_seconds=0.04))
+    await other.execute(SILENCE.replace("-", "+"))
+    async with open_sink() as second:
+        assert (await second.start_run(run_start())).epoch == silent.epoch + 1
+
+
 async def test_heartbeats_are_stamped(sink: PostgresSink, other: Connection) -> None:
     lease = await sink.start_run(run_start(lease_seconds=0.04))
     await other.execute(SILENCE)

@@ -184,9 +184,7 @@ class FakeService:
     def submit_query(
         self, statement: Statement, *, job_id: str, labels: Mapping[str, str]
     ) -> JobState:
-        return self._submit(
-            job_id, statement.name, lambda: self._bigquery.execute(statement)
-        )
+        return self._submit(job_id, statement.name, lambda: self._bigquery.execute(statement))
 
     def submit_load(
         self,

@@ -312,9 +312,7 @@ class FakePostgres(PostgresSink):
         for one in chosen:
             one.group_id = group_id
         entries = tuple(one.entry for one in chosen)
-        group = OutboxGroup(
-            group_id=group_id, table=table, attempt=0, job_id=None, entries=entries
-        )
+        group = OutboxGroup(group_id=group_id, table=table, attempt=0, job_id=None, entries=entries)
         server.groups[group_id] = group
         self._answer()
         return group
@@ -361,7 +359,6 @@ def _batch(write: BatchWrite) -> Batch[Row]:
 
 def version_of(feed: Feed, row: Row) -> Version[Row]:
     """A row as a version of the ledger."""
-
     key, *names = FIELDS[feed]
     parents: tuple[tuple[Feed, str], ...] = ()
     if feed is Feed.TRANSACTIONS:

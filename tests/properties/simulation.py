@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from typing import Any
 
 
-class Killed(BaseException):  # noqa: N818 - an end, not an error
+class Killed(BaseException):
     """The process is no more: it gets no further turn."""
 
 

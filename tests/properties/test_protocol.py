@@ -41,7 +41,7 @@ from techmart_fast.warehouse import LoadTable
 from tests.model import ShopModel
 from tests.properties.fake_bigquery import identity_of, position
 from tests.properties.fake_postgres import Row, Trouble
-from tests.properties.histories import STRICT, STARTED, History, files
+from tests.properties.histories import STARTED, STRICT, History, files
 from tests.properties.shop_world import LEASE_SECONDS, World
 from tests.properties.simulation import Process
 
@@ -246,7 +246,9 @@ class Protocol(RuleBasedStateMachine):
             for feed, paths in world.files.items()
             for path in paths
         }
-        for known in sorted(world.postgres.files, key=lambda one: world.postgres.files[one].ordinal):
+        for known in sorted(
+            world.postgres.files, key=lambda one: world.postgres.files[one].ordinal
+        ):
             model.feed(known[0], by_path[known])
         expected: dict[LoadTable, dict[str, tuple[object, ...]]] = {
             LoadTable.USERS: {key: tuple(one) for key, one in model.users.items()},
@@ -267,8 +269,7 @@ class Protocol(RuleBasedStateMachine):
             assert row["transaction_date"] == sale.day
             assert row["processing_priority"] == sale.priority
         rejected = Counter(
-            row["transaction_date"]
-            for row in world.bigquery.rows[LoadTable.REJECTED_TRANSACTIONS]
+            row["transaction_date"] for row in world.bigquery.rows[LoadTable.REJECTED_TRANSACTIONS]
         )
         assert rejected == model.rejected_by_day
 

@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -16,48 +14,12 @@ import pytest
 
 from techmart_fast.api import DataSources
 from techmart_fast.settings import Settings
+from tests.processes import all_feeds, started
 from tests.shops import Shop
 from tests.stopping.conftest import SMALL
 
-CHECKOUT = Path(__file__).parents[2]
 MUCH_LATER = 100
 """Seconds within which a run ends that ends "at once" or soon, on a machine that is busy."""
-
-
-def started(settings: Settings, folder: Path, *, grace_seconds: float) -> subprocess.Popen[str]:
-    """`run` as a process that loads a generated shop's folder into these sinks."""
-    chosen = settings.postgres
-    assert chosen.password is not None
-    assert chosen.host is not None
-    ours = ("TECHMART_", "POSTGRES_", "BIGQUERY_", "GOOGLE_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    environment = {
-        **kept,
-        "PYTHONPATH": str(CHECKOUT),
-        "TECHMART_HOME": str(settings.home),
-        "TECHMART_BLOCK_BYTES": str(SMALL),
-        "TECHMART_CHANNEL_BYTES": str(SMALL),
-        "TECHMART_STOP_GRACE_SECONDS": str(grace_seconds),
-        "POSTGRES_HOST": chosen.host,
-        "POSTGRES_PORT": str(chosen.port),
-        "POSTGRES_DB": chosen.db,
-        "POSTGRES_USER": chosen.user,
-        "POSTGRES_PASSWORD": chosen.password.get_secret_value(),
-        "BIGQUERY_DATASET_ID": settings.bigquery.dataset_id,
-    }
-    sources = [
-        *("--users", str(folder / "users.csv")),
-        *("--products", str(folder / "products.json")),
-        *("--transactions", str(folder / "transactions.ndjson")),
-    ]
-    return subprocess.Popen(
-        [sys.executable, "-m", "techmart_fast", "run", "--json", *sources],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
 
 
 @asynccontextmanager
@@ -109,15 +71,16 @@ def end_of(child: subprocess.Popen[str]) -> dict[str, object]:
 async def test_a_run_that_can_not_drain_ends_after_the_grace_time_or_at_a_second_signal(
     signals: tuple[signal.Signals, ...],
     code: int,
-    shop: Shop,
+    make_shop: Callable[..., Shop],
     generated: Path,
     expect_whole: Callable[[Shop], Awaitable[None]],
 ) -> None:
-    # The tables are made beforehand, so that they can be locked.
-    assert (await shop.run(only_users(generated))).error is None
     number, *again = signals
     grace = 10_000 if again else 0.5
-    with started(shop.settings, generated, grace_seconds=grace) as child:
+    shop = make_shop(block_bytes=SMALL, channel_bytes=SMALL, stop_grace_seconds=grace)
+    # The tables are made beforehand, so that they can be locked.
+    assert (await shop.run(only_users(generated))).error is None
+    with started(shop.settings, "run", "--json", *all_feeds(generated)) as child:
         try:
             async with nobody_writes(shop.settings):
                 await asyncio.to_thread(wait_for, child, "phase", what="Loading transactions")

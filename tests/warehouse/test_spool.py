@@ -1,5 +1,6 @@
 """The spool: durable Parquet files with the warehouse's columns, masked addresses, hashes."""
 
+import errno
 import hashlib
 import io
 import os
@@ -87,13 +88,41 @@ def test_a_folder_that_can_not_be_written_is_named(tmp_path: Path) -> None:
     assert caught.value.transient
 
 
-def test_a_failure_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_handle: int) -> None:
-        raise OSError(28, "No space left on device")
+class _Full(io.BytesIO):
+    def write(self, _: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(SpoolError, match="No space left on device"):
-        spooled(tmp_path, LoadTable.USERS, [{"user_id": "u1"}])
+    def fileno(self) -> int:
+        return 0
+
+
+def _full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("step", ["open", "write", "sync", "rename"])
+def test_a_full_disk_leaves_no_file_whole_or_half_at_whatever_step(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(handle: int, _: str) -> _Full:
+        os.close(handle)
+        return _Full()
+
+    with monkeypatch.context() as broken:
+        match step:
+            case "open":
+                broken.setattr(os, "open", _full)
+            case "write":
+                broken.setattr(os, "fdopen", opened)
+            case "sync":
+                broken.setattr(os, "fsync", _full)
+            case "rename":
+                broken.setattr(Path, "replace", _full)
+        with pytest.raises(SpoolError, match="No space left on device") as caught:
+            spooled(tmp_path, LoadTable.USERS, [{"user_id": "u1"}])
+    assert caught.value.transient
+    assert str(tmp_path) in str(caught.value)
+    assert "Check the disk's free space" in caught.value.hint
     assert list(tmp_path.iterdir()) == []
 
 

@@ -3,14 +3,17 @@
 -- The holder of epoch E holds the advisory lock (1413827923, E) on its control connection for as
 -- long as that lives, and stamps heartbeat_at from time to time. Lock free: the holder's connection
 -- is gone, it is replaced at once. Lock taken but the heartbeat old: the holder is silent (paused,
--- cut off), it is replaced as well; the next epoch has another lock. Every batch reads the row FOR
+-- cut off), it is replaced as well; the next epoch has another lock. As the server's clock may have
+-- jumped, who finds an old heartbeat (or one of the future) watches for the next one first. Every batch reads the row FOR
 -- KEY SHARE and compares the epoch, so that a replaced holder can't commit, and a take-over, which
 -- locks it FOR UPDATE, waits for a batch that is being committed.
 
 -- name: look
--- Who holds the lease? Result: epoch, run_id, acquired_at, and silent (longer than its own limit).
-SELECT epoch, run_id, acquired_at,
-       heartbeat_at + make_interval(secs => lease_seconds) < clock_timestamp() AS silent
+-- Who holds the lease? Result: epoch, run_id, acquired_at, lease_seconds, heartbeat_at, and doubtful:
+-- that is longer ago than its own limit, or yet to come.
+SELECT epoch, run_id, acquired_at, lease_seconds, heartbeat_at,
+       heartbeat_at + make_interval(secs => lease_seconds) < clock_timestamp()
+           OR heartbeat_at > clock_timestamp() + INTERVAL '1 second' AS doubtful
 FROM techmart_loader.lease
 WHERE name = 'loader'
 
@@ -85,7 +88,7 @@ UPDATE techmart_loader.runs
 SET status = 'failed',
     feeds = coalesce((SELECT jsonb_object_agg(feed, counts) FROM feeds), '{}'),
     ended_at = last_sign.at,
-    seconds = extract(epoch FROM last_sign.at - started_at),
+    seconds = greatest(extract(epoch FROM last_sign.at - started_at), 0),
     error = 'The run ended without finishing, and another one took its place.',
     told = false
 FROM last_sign
