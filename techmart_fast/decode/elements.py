@@ -12,6 +12,8 @@ import re
 from collections import deque
 from dataclasses import dataclass
 
+import orjson
+
 from techmart_fast.contract import Contract
 from techmart_fast.decode.json_text import MAX_DEPTH, STRING, parse_json
 from techmart_fast.records import Feed
@@ -90,13 +92,22 @@ class ElementGrammar:
         return bool(end) and self._holds_record(view, start, end, stop, open_end=open_end)
 
     def _holds_record(self, view: View, start: int, end: int, stop: int, *, open_end: bool) -> bool:
-        if not _is_followed(view, end, stop, open_end=open_end):
+        if not _is_followed(view, end, stop, open_end=open_end) or not self._names(
+            view, start, end
+        ):
             return False
         parsed = parse_json(bytes(view[start:end]))
         if isinstance(parsed, str) or not isinstance(parsed.value, dict):
             return False
         filled = sum(parsed.value.get(name) is not None for name in self.required)
         return 2 * filled >= len(self.required)
+
+    def _names(self, view: View, start: int, end: int) -> bool:
+        """Whether enough required fields may be there. To find none is quicker than to parse."""
+        if view.find(b"\\", start, end) >= 0:
+            return True
+        named = sum(view.find(orjson.dumps(name), start, end) >= 0 for name in self.required)
+        return 2 * named >= len(self.required)
 
     def next_element(self, view: View, start: int, stop: int, *, open_end: bool) -> int:
         """Where the damage at `start` ends: the start of the next element, or 0 if it never does.
