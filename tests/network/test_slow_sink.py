@@ -19,8 +19,9 @@ _SLOPE_MIB = 1.0
 """What memory may grow by in a minute and still count as flat: less than one block in eight."""
 
 
-async def test_full_channels_stop_the_source(tmp_path: Path) -> None:
-    source, sink = Source(block_bytes=1 << 16, records=200), SlowSink(seconds_a_row=None)
+@pytest.mark.parametrize("records", [200, 2], ids=["small records", "large ones"])
+async def test_full_channels_stop_the_source(records: int, tmp_path: Path) -> None:
+    source, sink = Source(block_bytes=1 << 16, records=records), SlowSink(seconds_a_row=None)
     limit = 8 << 16
     load = slow_load(source, sink, tmp_path, channel_bytes=limit)
     running = asyncio.ensure_future(load.run())
