@@ -224,7 +224,10 @@ class FeedLoad:
                 seen = _seen(prepared) if lane == 0 else QualityTally()
                 share = _Share(write=write, seen=seen)
                 writer = self._writers[lane % len(self._writers)]
-                await writer.send(share, records.nbytes + rejections.nbytes)
+                # Many small batches take more than their columns: none counts for less than its
+                # part of the source.
+                part = (block.end_byte - block.first_byte) // self._plan.cut.lanes
+                await writer.send(share, max(records.nbytes + rejections.nbytes, part))
         for channel in self._writers:
             await channel.close()
 

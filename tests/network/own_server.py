@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from techmart_fast.local import LocalHome, LocalOptions, LocalPostgres, start, stop
+from techmart_fast.local.guarded import lives
 from techmart_fast.settings import BigQuerySettings, PipelineSettings, PostgresSettings, Settings
 from tests.conftest import MIB, run_sql
 from tests.shops import Shop
@@ -30,9 +31,12 @@ class OwnServer:
         assert endpoints.postgres is not None
         self.postgres = endpoints.postgres
 
-    def shut_down_at_once(self) -> None:
+    async def shut_down_at_once(self) -> None:
         """As `pg_ctl stop -m immediate`: no checkpoint, and all backends end where they are."""
         os.kill(self.postgres.pid, signal.SIGQUIT)
+        async with asyncio.timeout(30):
+            while lives(self._home.postgres):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.02)
 
     @property
     def socket(self) -> Path:

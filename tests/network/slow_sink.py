@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psutil
@@ -20,6 +21,7 @@ import uvloop
 
 from techmart_fast.contract import Contract, default_contract
 from techmart_fast.errors import RefusedRowError
+from techmart_fast.pipeline.channel import ByteChannel, ChannelStatistics
 from techmart_fast.pipeline.load import FeedLoad, LoadPlan
 from techmart_fast.pipeline.meter import Meter
 from techmart_fast.pipeline.prepare import Stages
@@ -30,6 +32,9 @@ from techmart_fast.records import Block, Cut, Feed, FeedCounts, SourceFile
 GIB, MIB = 1 << 30, 1 << 20
 SOURCE_BYTES = 10 * GIB
 SECONDS_A_ROW = 1.0
+_CHANNEL_BYTES = 16 * MIB
+_SETTLE_SECONDS = 5.0
+"""For what is in the hands of the tasks, and for allocators to give back what the start took."""
 
 
 @dataclass
@@ -121,12 +126,22 @@ def slow_load(
     )
 
 
-async def is_full(source: Source) -> None:
-    """Wait until the source is hardly asked any more: two blocks a second at most."""
-    last = -3
-    while source.given - last > 2:
-        last = source.given
-        await asyncio.sleep(1.0)
+def channels(load: FeedLoad, channel_bytes: int) -> dict[ByteChannel[Any], int]:
+    """The channels of a load, and the bytes that each may hold."""
+    writers = dict.fromkeys(load._writers, channel_bytes // len(load._writers))
+    return {load._raw: channel_bytes, load._prepared: channel_bytes, **writers}
+
+
+async def filled(limits: Mapping[ByteChannel[Any], int], *, every_seconds: float = 0.01) -> None:
+    """Wait until no channel has room for one more item like those in it."""
+
+    def has_room(seen: ChannelStatistics, limit: int) -> bool:
+        return seen.waiting_bytes * (seen.waiting_items + 1) <= limit * seen.waiting_items
+
+    while any(  # noqa: ASYNC110 - they are looked at from outside
+        has_room(channel.statistics(), limit) for channel, limit in limits.items()
+    ):
+        await asyncio.sleep(every_seconds)
 
 
 def _record(number: int, size: int) -> bytes:
@@ -148,11 +163,12 @@ def _record(number: int, size: int) -> bytes:
 async def _watch(block_bytes: int, records: int, seconds: int) -> dict[str, object]:
     source, sink, process = Source(block_bytes, records), SlowSink(), psutil.Process()
     with tempfile.TemporaryDirectory() as folder:
-        load = slow_load(source, sink, Path(folder), channel_bytes=16 * MIB)
+        load = slow_load(source, sink, Path(folder), channel_bytes=_CHANNEL_BYTES)
         running = asyncio.ensure_future(load.run())
         await sink.entered.wait()
-        await is_full(source)
-        filled, began, held = source.given, time.monotonic(), []
+        await filled(channels(load, _CHANNEL_BYTES), every_seconds=0.1)
+        await asyncio.sleep(_SETTLE_SECONDS)
+        filled_blocks, began, held = source.given, time.monotonic(), []
         for second in range(1, seconds + 1):
             await asyncio.sleep(began + second - time.monotonic())
             held.append((time.monotonic() - began, process.memory_info().rss))
@@ -160,7 +176,7 @@ async def _watch(block_bytes: int, records: int, seconds: int) -> dict[str, obje
         await asyncio.wait([running])
     return {
         "held": held,
-        "filled_blocks": filled,
+        "filled_blocks": filled_blocks,
         "blocks": source.given,
         "rows": sink.rows,
         "given_bytes": source.given * block_bytes,

@@ -212,7 +212,7 @@ async def test_a_run_survives_a_server_that_is_shut_down_at_once_and_started_aga
         async with no_task_left():
             running = asyncio.ensure_future(patient.run(sources_in(restarted.folder)))
             await proxy.struck()
-            restarted.server.shut_down_at_once()
+            await restarted.server.shut_down_at_once()
             await restarted.server.start()
             proxy.server = restarted.server.socket
             result = await asyncio.wait_for(running, 120)
@@ -233,7 +233,7 @@ async def test_an_impatient_run_ends_in_time_when_the_server_is_shut_down(
             running = asyncio.ensure_future(impatient.run(sources_in(restarted.folder)))
             await proxy.struck()
             began = time.monotonic()
-            restarted.server.shut_down_at_once()
+            await restarted.server.shut_down_at_once()
             result = await asyncio.wait_for(running, 60)
             assert time.monotonic() - began < 10 + GRACE_SECONDS
     assert result.status is RunStatus.FAILED
