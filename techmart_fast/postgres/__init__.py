@@ -24,6 +24,7 @@ from techmart_fast.postgres.model import (
     Spool,
     UntoldRun,
 )
+from techmart_fast.postgres.resume import DoneBatch, DonePart
 from techmart_fast.postgres.sink import PostgresSink
 from techmart_fast.postgres.snapshot import Books, Gap, Owed, Snapshot
 from techmart_fast.postgres.target import PostgresTarget
@@ -35,6 +36,8 @@ __all__ = [
     "BatchOutcome",
     "BatchWrite",
     "Books",
+    "DoneBatch",
+    "DonePart",
     "FileProgress",
     "Gap",
     "Lease",

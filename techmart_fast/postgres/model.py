@@ -1,7 +1,7 @@
 """What goes into the sink and what comes out of it, as frozen values."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
@@ -96,6 +96,7 @@ class BatchWrite:
     `candidates` follows `CANDIDATES[feed]`: this lane's records, in source order. `rejections`
     follows `REJECTIONS` (lane 0 carries those of the whole block, the other lanes none); `read` is
     the number of both. `rejected_file` is the spooled `rejected_transactions` of the rejections.
+    `seen` is stored with the batch, for runs that find it done: values that JSON takes.
     """
 
     lease: Lease
@@ -105,6 +106,7 @@ class BatchWrite:
     read: int
     spool: Spool
     rejected_file: SpooledFile | None = None
+    seen: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from techmart_fast.postgres import (
     release,
     repairs,
     reports,
+    resume,
     runs,
 )
 from techmart_fast.postgres import lease as leases
@@ -51,6 +52,7 @@ from techmart_fast.postgres.model import (
     UntoldRun,
 )
 from techmart_fast.postgres.refusals import find_refused
+from techmart_fast.postgres.resume import DonePart
 from techmart_fast.postgres.snapshot import Owed, Snapshot, later_entries
 from techmart_fast.postgres.target import PostgresTarget
 from techmart_fast.records import Cut, Feed, SourceFile, SpooledFile
@@ -220,6 +222,23 @@ class PostgresSink:
         """Files of one feed whose names are known with another content only, and since when."""
         async with self._connections.control() as session:
             return await registry.changed(session, files)
+
+    async def done_parts(self, lease: Lease, files: Sequence[SourceFile]) -> Mapping[str, DonePart]:
+        """What is committed of registered files of one feed under this contract, by fingerprint.
+
+        This run judges what no completed run did. Files of which less is known than a run has to
+        tell are left out.
+
+        Raises:
+            LeaseHeldError: another run took over.
+        """
+        async with self._connections.control() as session:
+            return await resume.done_parts(session, lease, files)
+
+    async def store_lengths(self, lease: Lease, feed: Feed, lengths: Mapping[str, int]) -> None:
+        """Files, by fingerprint, were read to their ends: so long is their decompressed content."""
+        async with self._connections.control() as session:
+            await resume.store_lengths(session, lease, feed, lengths)
 
     async def progress(self, lease: Lease, file: SourceFile) -> list[FileProgress]:
         """How far each lane of this file is committed under the lease's contract."""
