@@ -362,6 +362,7 @@ CREATE TABLE IF NOT EXISTS techmart_loader.files (
     first_run_id  uuid        NOT NULL,
     registered_at timestamptz NOT NULL DEFAULT now(),
     header        text[],
+    content_bytes bigint,
     PRIMARY KEY (feed, fingerprint),
     CONSTRAINT files_ordinal_taken UNIQUE (feed, ordinal)
 );
@@ -373,6 +374,8 @@ COMMENT ON COLUMN techmart_loader.files.lanes IS
     'Shares of each block, by key; the same in every rerun.';
 COMMENT ON COLUMN techmart_loader.files.header IS
     'Column names of a CSV file: what its rejected records are read with again.';
+COMMENT ON COLUMN techmart_loader.files.content_bytes IS
+    'Decompressed length, once the file was read to its end.';
 COMMENT ON INDEX techmart_loader.files_ordinal_taken IS
     'Serves the next ordinal of a feed, and keeps positions unique.';
 
@@ -401,6 +404,7 @@ CREATE TABLE IF NOT EXISTS techmart_loader.batches (
     judged_by        uuid        NOT NULL,
     committed_at     timestamptz NOT NULL DEFAULT now(),
     resent           bigint      NOT NULL DEFAULT 0,
+    seen             jsonb,
     CONSTRAINT batches_batch_id_once UNIQUE (batch_id),
     CONSTRAINT batches_kind_known CHECK (kind IN ('load', 'release', 'deactivate', 'replay')),
     CONSTRAINT batches_add_up CHECK (records_read = loaded + duplicate + held + rejected)
@@ -415,6 +419,8 @@ COMMENT ON COLUMN techmart_loader.batches.judged_by IS
     'The run whose quality counts this batch: that which took it in, unless it never completed.';
 COMMENT ON COLUMN techmart_loader.batches.resent IS
     'Of the duplicates, what another file had before: an API sends unchanged records again.';
+COMMENT ON COLUMN techmart_loader.batches.seen IS
+    'Rejected records by reason; with the first lane what was seen of the block, for its quality.';
 COMMENT ON INDEX techmart_loader.batches_batch_id_once IS
     'Serves skipping a committed batch, and looking up a COMMIT whose answer was lost.';
 
@@ -570,6 +576,6 @@ CREATE TABLE IF NOT EXISTS techmart_loader.repairs (
 COMMENT ON TABLE techmart_loader.repairs IS
     'Parts of the warehouse being replaced by PostgreSQL''s rows, by the staging table that has them.';
 
-INSERT INTO techmart_loader.schema_migrations (version) VALUES (1), (2), (3), (4), (5), (6), (7) ON CONFLICT DO NOTHING;
+INSERT INTO techmart_loader.schema_migrations (version) VALUES (1), (2), (3), (4), (5), (6), (7), (8) ON CONFLICT DO NOTHING;
 
 COMMIT;

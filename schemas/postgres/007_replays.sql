@@ -1,4 +1,4 @@
--- Replays of quarantined records: a kind of batch of their own, and the headers that CSV records need.
+-- From version 6 to 7: replays of quarantined records, and the headers that CSV records need for it.
 
 ALTER TABLE techmart_loader.files ADD COLUMN header text[];
 COMMENT ON COLUMN techmart_loader.files.header IS

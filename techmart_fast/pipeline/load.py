@@ -27,8 +27,9 @@ from techmart_fast.pipeline.meter import Lap, Meter
 from techmart_fast.pipeline.prepare import PreparedBlock, Stages, prepare, unknown_names
 from techmart_fast.pipeline.progress import FeedProgress, RunObserver
 from techmart_fast.pipeline.refused import BatchSink, CarefulSink, block_of
+from techmart_fast.pipeline.resume import BlockSeen, resumed, seen_of, stored
 from techmart_fast.pipeline.stopping import Stop
-from techmart_fast.postgres import BatchOutcome, BatchWrite, Lease, Spool
+from techmart_fast.postgres import BatchOutcome, BatchWrite, DonePart, Lease, Spool
 from techmart_fast.quality import QualityTally
 from techmart_fast.records import (
     REJECTIONS,
@@ -62,8 +63,9 @@ class BlockSource(Protocol):
 class LoadPlan:
     """What one feed's load needs to know. Sizes in bytes; `spool_folder` holds Parquet files.
 
-    All `files` are cut by `cut`. Each lane's batches go to one writer, in order. Files of which
-    `resends` holds come from an API: what they repeat of earlier ones is no fault of theirs.
+    All `files` are cut by `cut`. What is `done` of some, by fingerprint, is not decoded again. Each
+    lane's batches go to one writer, in order. Files of which `resends` holds come from an API: what
+    they repeat of earlier ones is no fault of theirs.
     """
 
     feed: Feed
@@ -80,6 +82,7 @@ class LoadPlan:
     max_record_bytes: int
     spool_folder: Path
     limit: RejectionLimit | None = None
+    done: Mapping[str, DonePart] = field(default_factory=dict)
     resends: frozenset[str] = frozenset()
     """Fingerprints of files."""
 
@@ -140,6 +143,12 @@ class FeedLoad:
         self._outcome = so_far or FeedOutcome()
         self._decoded = self._outcome.counts.read
         self._bytes_done: dict[str, int] = {}
+        self._lengths: dict[str, int] = {}
+
+    @property
+    def lengths(self) -> Mapping[str, int]:
+        """Decompressed lengths of the files that were read to their ends, by fingerprint."""
+        return self._lengths
 
     @property
     def outcome(self) -> FeedOutcome:
@@ -158,6 +167,7 @@ class FeedLoad:
         reader = ThreadPoolExecutor(1, thread_name_prefix=f"read-{plan.feed}")
         workers = ThreadPoolExecutor(plan.threads, thread_name_prefix=f"prepare-{plan.feed}")
         try:
+            self._take_up()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._read(reader), name=f"read {plan.feed}")
                 tasks.create_task(self._prepare(workers), name=f"prepare {plan.feed}")
@@ -174,6 +184,10 @@ class FeedLoad:
     async def _read(self, reader: ThreadPoolExecutor) -> None:
         plan = self._plan
         for file in plan.files:
+            done = plan.done.get(file.fingerprint)
+            if done is not None and done.whole:
+                continue
+            until = end = 0 if done is None else done.until
             blocks = self._blocks(
                 file,
                 plan.contract,
@@ -185,7 +199,11 @@ class FeedLoad:
                     began = time.perf_counter()
                     block = await _in_thread(reader, next, blocks, None)
                     if block is None:
+                        self._lengths[file.fingerprint] = end
                         break
+                    end = block.end_byte
+                    if end <= until:
+                        continue
                     size = len(block.data)
                     ended = time.perf_counter()
                     self._meter.add(Lap(stage="read", began=began, ended=ended, rows=0, bytes=size))
@@ -193,6 +211,28 @@ class FeedLoad:
             finally:
                 await _in_thread(reader, _close, blocks)
         await self._raw.close()
+
+    def _take_up(self) -> None:
+        """Count what is done of the files: it is in no block that is prepared now."""
+        for file in self._plan.files:
+            done = self._plan.done.get(file.fingerprint)
+            if done is None:
+                continue
+            taken = resumed(done, resends=file.fingerprint in self._plan.resends)
+            self._decoded += taken.counts.read
+            before = self._outcome
+            self._outcome = replace(
+                before,
+                counts=before.counts + taken.counts,
+                judged=before.judged + taken.judged,
+                unknown_fields=unknown_names(before.unknown_fields, taken.unknown_fields),
+                swallowed=before.swallowed + taken.swallowed,
+            )
+            self._bytes_done[file.fingerprint] = min(done.until, file.size_bytes)
+        if self._plan.done:
+            self._observer.progress(self._progress())
+            if self._plan.limit is not None:
+                self._check(self._plan.limit)
 
     async def _prepare(self, workers: ThreadPoolExecutor) -> None:
         plan, loop = self._plan, asyncio.get_running_loop()
@@ -207,7 +247,8 @@ class FeedLoad:
             prepared = await future
             for lap in prepared.laps:
                 self._meter.add(lap)
-            self._note(prepared)
+            seen = seen_of(prepared)
+            self._note(prepared, seen)
             for lane, records in enumerate(prepared.lanes):
                 block, contract = prepared.candidates.block, self._plan.contract
                 identity = identify(block, contract, lane=lane, lanes=self._plan.cut.lanes)
@@ -220,9 +261,9 @@ class FeedLoad:
                     read=records.num_rows + rejections.num_rows,
                     spool=self._spool(LoadTable(self._plan.feed), identity),
                     rejected_file=await self._spool_rejections(rejections, identity),
+                    seen=stored(seen) if lane == 0 else {},
                 )
-                seen = _seen(prepared) if lane == 0 else QualityTally()
-                share = _Share(write=write, seen=seen)
+                share = _Share(write=write, seen=seen.tally if lane == 0 else QualityTally())
                 writer = self._writers[lane % len(self._writers)]
                 # Many small batches take more than their columns: none counts for less than its
                 # part of the source.
@@ -242,7 +283,7 @@ class FeedLoad:
                 await asyncio.to_thread(write.rejected_file.path.unlink, missing_ok=True)
             self._count(share, outcome)
             self._committed()
-            self._observer.progress(self._progress(write))
+            self._observer.progress(self._progress())
             if self._plan.limit is not None:
                 self._check(self._plan.limit)
 
@@ -277,14 +318,14 @@ class FeedLoad:
             rejections, identity, folder=self._plan.spool_folder, meter=self._meter
         )
 
-    def _note(self, prepared: PreparedBlock) -> None:
-        seen = prepared.candidates
-        self._decoded += seen.read
+    def _note(self, prepared: PreparedBlock, seen: BlockSeen) -> None:
+        block = prepared.candidates.block
+        self._decoded += prepared.candidates.read
         self._outcome = replace(
             self._outcome,
             unknown_fields=unknown_names(self._outcome.unknown_fields, seen.unknown_fields),
-            bytes_read=self._outcome.bytes_read + seen.block.end_byte - seen.block.first_byte,
-            swallowed=self._outcome.swallowed + prepared.swallowed,
+            bytes_read=self._outcome.bytes_read + block.end_byte - block.first_byte,
+            swallowed=self._outcome.swallowed + seen.swallowed,
         )
 
     def _count(self, share: "_Share", outcome: BatchOutcome) -> None:
@@ -306,11 +347,11 @@ class FeedLoad:
             done, self._bytes_done.get(source.fingerprint, 0)
         )
 
-    def _progress(self, write: BatchWrite) -> FeedProgress:
+    def _progress(self) -> FeedProgress:
         waiting = [self._raw.statistics(), self._prepared.statistics()]
         waiting += [channel.statistics() for channel in self._writers]
         return FeedProgress(
-            feed=write.identity.feed,
+            feed=self._plan.feed,
             bytes_done=sum(self._bytes_done.values()),
             bytes_total=sum(file.size_bytes for file in self._plan.files),
             counts=self._outcome.counts,
@@ -352,15 +393,6 @@ async def spool_rejected(
         return None
     table = LoadTable.REJECTED_TRANSACTIONS
     return await spooler(table, folder, batch_id=identity.batch_id, meter=meter)(rows)
-
-
-def _seen(prepared: PreparedBlock) -> QualityTally:
-    return QualityTally(
-        counts=FeedCounts(repaired=sum(prepared.candidates.repairs.values())),
-        completeness=prepared.candidates.completeness,
-        timed=prepared.timed,
-        late=prepared.late,
-    )
 
 
 def _prepare_block(block: Block, plan: LoadPlan) -> PreparedBlock:

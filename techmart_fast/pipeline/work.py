@@ -165,12 +165,14 @@ class Work:
         if feed is Feed.TRANSACTIONS:
             tiers = await self._sinks.postgres.premium_users(contract.users.default_customer_tier)
         files = tuple(sorted(registered, key=lambda file: file.ordinal))
+        done = await self._sinks.postgres.done_parts(self._lease, files)
         enricher = self._stages.enricher(contract, tiers)
         for cut, group in groupby(files, key=lambda file: file.cut):
+            of_cut = tuple(group)
             # Files cut otherwise share out ids to writers otherwise: never at the same time.
             plan = LoadPlan(
                 feed=feed,
-                files=tuple(group),
+                files=of_cut,
                 contract=contract,
                 lease=self._lease,
                 stages=self._stages,
@@ -183,6 +185,11 @@ class Work:
                 max_record_bytes=pipeline.max_record_bytes,
                 spool_folder=self._spool_folder,
                 limit=self._limit(feed),
+                done={
+                    file.fingerprint: done[file.fingerprint]
+                    for file in of_cut
+                    if file.fingerprint in done
+                },
                 resends=frozenset({of_api.file.fingerprint})
                 if of_api is not None and of_api.file is not None
                 else frozenset(),
@@ -255,6 +262,8 @@ class Work:
             await load.run()
         finally:
             self._journal.outcomes[plan.feed] = load.outcome
+        if load.lengths:
+            await self._sinks.postgres.store_lengths(self._lease, plan.feed, load.lengths)
 
     async def _deactivate(self, files: Sequence[SourceFile]) -> None:
         spool = spooler(

@@ -25,6 +25,7 @@ from techmart_fast.postgres.model import (
     UntoldRun,
     WaitingRecord,
 )
+from techmart_fast.postgres.resume import DoneBatch, DonePart
 from techmart_fast.postgres.retry import Patience, Retrying
 from techmart_fast.postgres.sink import PostgresSink
 from techmart_fast.postgres.snapshot import Books, Gap, Owed, Snapshot
@@ -37,6 +38,8 @@ __all__ = [
     "BatchOutcome",
     "BatchWrite",
     "Books",
+    "DoneBatch",
+    "DonePart",
     "FileProgress",
     "Gap",
     "Lease",

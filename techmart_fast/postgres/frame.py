@@ -184,6 +184,7 @@ class Frame:
         superseded: int,
         flagged: int = 0,
         resent: int = 0,
+        seen: str | None = None,
     ) -> None:
         """Complete the batch's row; write lineage and the audit of inserts."""
         await self.session.execute(
@@ -203,6 +204,7 @@ class Frame:
             [change.updated for change in changes],
             [change.advanced for change in changes],
             resent,
+            seen,
             doing="closing a batch",
         )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -97,6 +98,7 @@ async def load(frame: Frame, write: BatchWrite, *, keep: bool = True) -> BatchOu
             superseded=superseded,
             flagged=flagged,
             resent=plan.judged.resent,
+            seen=orjson.dumps({"reasons": counts.rejected_by_reason, **write.seen}).decode(),
         )
         if write.kind == "load":
             await frame.checkpoint(write.lease, identity)

@@ -1,7 +1,7 @@
 """What goes into the sink and what comes out of it, as frozen values."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
@@ -105,6 +105,7 @@ class BatchWrite:
     the number of both. `rejected_file` is the spooled `rejected_transactions` of the rejections.
     A `replay` of records from the quarantine stands for no range of its file: it leaves the file's
     checkpoints alone.
+    `seen` is stored with the batch, for runs that find it done: values that JSON takes.
     """
 
     lease: Lease
@@ -115,6 +116,7 @@ class BatchWrite:
     spool: Spool
     rejected_file: SpooledFile | None = None
     kind: Literal["load", "replay"] = "load"
+    seen: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

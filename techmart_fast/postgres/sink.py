@@ -32,6 +32,7 @@ from techmart_fast.postgres import (
     release,
     repairs,
     reports,
+    resume,
     runs,
 )
 from techmart_fast.postgres import lease as leases
@@ -61,6 +62,7 @@ from techmart_fast.postgres.model import (
     WaitingRecord,
 )
 from techmart_fast.postgres.refusals import find_refused
+from techmart_fast.postgres.resume import DonePart
 from techmart_fast.postgres.retry import Patience
 from techmart_fast.postgres.session import Session
 from techmart_fast.postgres.snapshot import Owed, Snapshot, later_entries
@@ -226,6 +228,23 @@ class PostgresSink:
     async def changed_files(self, files: Sequence[SourceFile]) -> Mapping[str, datetime]:
         """Files of one feed whose names are known with another content only, and since when."""
         return await self._ask(registry.changed, files)
+
+    async def done_parts(self, lease: Lease, files: Sequence[SourceFile]) -> Mapping[str, DonePart]:
+        """What is committed of registered files of one feed under this contract, by fingerprint.
+
+        This run judges what no completed run did. Files of which less is known than a run has to
+        tell are left out.
+
+        Raises:
+            LeaseHeldError: another run took over.
+        """
+        async with self._connections.control() as session:
+            return await resume.done_parts(session, lease, files)
+
+    async def store_lengths(self, lease: Lease, feed: Feed, lengths: Mapping[str, int]) -> None:
+        """Files, by fingerprint, were read to their ends: so long is their decompressed content."""
+        async with self._connections.control() as session:
+            await resume.store_lengths(session, lease, feed, lengths)
 
     async def progress(self, lease: Lease, file: SourceFile) -> list[FileProgress]:
         """How far each lane of this file is committed under the lease's contract."""

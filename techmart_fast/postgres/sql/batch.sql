@@ -47,11 +47,11 @@ RETURNING b.loaded, b.corrected, b.duplicate, b.held, b.flagged, b.resent
 
 -- name: close
 -- Completes the batch's row and writes lineage and audit. $1 batch_no, $2–$10 counts, $11–$14
--- parallel arrays by table: name, rows inserted, updated, advanced (position only); $15 resent.
+-- parallel arrays by table: name, rows inserted, updated, advanced (position only); $15 resent, $16 seen.
 WITH counted AS (
     UPDATE techmart_loader.batches
     SET records_read = $2, loaded = $3, corrected = $4, duplicate = $5, held = $6, rejected = $7,
-        released = $8, superseded = $9, flagged = $10, resent = $15, committed_at = clock_timestamp()
+        released = $8, superseded = $9, flagged = $10, resent = $15, seen = $16::jsonb, committed_at = clock_timestamp()
     WHERE batch_no = $1
 ), changes AS (
     SELECT *
