@@ -10,6 +10,8 @@ from techmart_fast.contract import Contract
 from techmart_fast.errors import (
     ConfigError,
     ExitCode,
+    LeaseHeldError,
+    SinkError,
     TechmartError,
     WarehouseBehindError,
     WarehouseError,
@@ -25,6 +27,9 @@ from techmart_fast.postgres import Lease
 from techmart_fast.results import RunResult, RunStatus
 from techmart_fast.settings import Settings
 from techmart_fast.warehouse import Owner
+
+_CONFIRM_SECONDS = 10.0
+"""To find out whether a lost connection means a lost lease; the error is told either way."""
 
 
 class Opening(Protocol):
@@ -114,7 +119,7 @@ async def under_lease(
             status, exit_code = RunStatus.STOPPED, ExitCode.INTERRUPTED
             error = "Stopped on request: what was committed stays, and the next run carries on."
         except* TechmartError as group:
-            first = sinks.cause(_first(group))
+            first = sinks.cause(await _of_the_lease(sinks, lease, _first(group)))
             status, error, exit_code = RunStatus.FAILED, str(first), first.exit_code
         except* asyncio.CancelledError:
             status, error = RunStatus.STOPPED, "Cancelled."
@@ -139,6 +144,19 @@ async def recording_refusal(
     except TechmartError as error:
         await record_refused(sinks, opening.settings, journal, error)
         raise
+
+
+async def _of_the_lease(sinks: Sinks, lease: Lease, error: TechmartError) -> TechmartError:
+    """The error, or that the lease was lost: whoever takes it over ends the connections, too."""
+    if isinstance(error, SinkError) and error.transient:
+        try:
+            async with asyncio.timeout(_CONFIRM_SECONDS):
+                await sinks.postgres.confirm(lease)
+        except LeaseHeldError as lost:
+            return lost
+        except (SinkError, TimeoutError):
+            return error
+    return error
 
 
 def _first(group: BaseExceptionGroup[TechmartError]) -> TechmartError:

@@ -260,7 +260,6 @@ STEPS = (
         AFTER,
         "postgres.catalogue:spool_rows",
         needs="live",
-        once=True,
     ),
     Step(
         "catalogue known",

@@ -32,7 +32,7 @@ PAUSED_AT = (
 )
 """Where a run is paused. Behind `not submitted` it has made sure a last time that it may go on."""
 
-QUICK = ("batch not committed", "merge not submitted")
+QUICK = ("batch not committed",)
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +72,7 @@ async def test_of_two_runs_at_once_one_wins_and_the_other_writes_nothing(
     await must_be_as(shop.shop, expected, after="two runs at once")
 
 
+@pytest.mark.torture
 async def test_of_two_runs_started_at_the_same_moment_one_wins(
     target: Make, rivals: Victims, uninterrupted: Known
 ) -> None:
