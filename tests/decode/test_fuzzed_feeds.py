@@ -35,7 +35,7 @@ FEEDS = {
 
 
 @pytest.mark.parametrize("kind", FEEDS)
-@forms(60, 5_000)
+@forms(40, 5_000)
 def test_any_bytes_in_blocks_of_any_size(kind: str, examples: int) -> None:
     def sound(data: bytes, block_bytes: int, longest: int, step: int) -> None:
         with suppress(TechmartError), small_steps(step):
@@ -53,7 +53,7 @@ COMPRESS: list[Callable[[bytes], bytes]] = [
 ]
 
 
-@forms(100, 10_000)
+@forms(60, 10_000)
 def test_a_file_of_any_bytes_is_read_or_refused_with_an_error_that_is_documented(
     examples: int,
 ) -> None:

@@ -58,7 +58,7 @@ def _harms_none(
     assert all(start <= rejected.offset < stop for rejected in found.rejected)
 
 
-@forms(80, 5_000)
+@forms(40, 5_000)
 def test_between_lines_any_bytes(examples: int) -> None:
     def harmless(noise: bytes, place: int, block_bytes: int, step: int) -> None:
         lines = [line + b"\n" for line in transactions(COUNT)]
@@ -75,7 +75,7 @@ def _leaves_no_quote_open(record: bytes) -> bool:
     return last == ["last"]
 
 
-@forms(80, 10_000)
+@forms(40, 10_000)
 def test_between_csv_records_any_bytes_that_leave_no_quote_open(examples: int) -> None:
     def harmless(noise: bytes, place: int, block_bytes: int, step: int) -> None:
         records = [USER % (number, number) for number in range(COUNT)]
@@ -104,7 +104,7 @@ def _opens_no_array(noise: bytes) -> bool:
     return not any(is_json_text(noise[place:] + b",0]") for place in openings)
 
 
-@forms(80, 10_000)
+@forms(40, 10_000)
 def test_between_elements_any_bytes_that_do_not_open_an_array(examples: int) -> None:
     def harmless(noise: bytes, place: int, nested: bool, block_bytes: int, step: int) -> None:
         more = {"parts": [{"a": []}, 1]} if nested else {}

@@ -137,12 +137,12 @@ def _verdict_is_that_of_the_grammar(text: bytes) -> None:
             assert not _is_taken(item)
 
 
-@forms(60, 5_000)
+@forms(30, 5_000)
 def test_verdicts_on_texts_of_the_grammar(examples: int) -> None:
     holds_for(examples, _verdict_is_that_of_the_grammar, TEXTS)
 
 
-@forms(100, 10_000)
+@forms(50, 10_000)
 def test_verdicts_on_texts_of_the_grammar_that_were_damaged(examples: int) -> None:
     texts = mutated(TEXTS, times=2).filter(lambda text: b"\n" not in text)
     holds_for(examples, _verdict_is_that_of_the_grammar, texts)
@@ -165,6 +165,6 @@ def _values_are_those_of_the_json_module(string: str, number: str) -> None:
             assert item.values[3] == number or item.values[3] == Decimal(number)
 
 
-@forms(60, 5_000)
+@forms(30, 5_000)
 def test_strings_and_numbers_are_those_of_the_json_module(examples: int) -> None:
     holds_for(examples, _values_are_those_of_the_json_module, STRINGS, NUMBERS)
