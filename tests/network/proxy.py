@@ -50,10 +50,12 @@ class Moment:
     """A message of a client.
 
     The first one that holds `words`; with `chunk`, that piece of the data of the COPY which does;
-    with `number`, the message of that number since the proxy was armed, on any connection.
+    with `then`, the next one on its connection that holds this; with `number`, the message of that
+    number since the proxy was armed, on any connection.
     """
 
     words: bytes = b""
+    then: bytes = b""
     chunk: int = 0
     number: int = 0
 
@@ -89,6 +91,7 @@ class _Link:
     server_reader: asyncio.StreamReader
     server_writer: asyncio.StreamWriter
     copying: bytes = b""
+    primed: bool = False
     chunks: int = 0
     deaf: bool = False
     mute: bool = False
@@ -260,6 +263,8 @@ class Proxy:
             hit = of_copy and link.chunks == moment.chunk
         else:
             hit = tag != _COPY_DATA and moment.words in body
+            if moment.then:
+                link.primed, hit = link.primed or hit, link.primed and moment.then in body
         if not hit:
             return None
         armed.times -= 1
