@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from techmart_fast.contract import Contract, default_contract
 from techmart_fast.errors import ConfigError, SinksDifferError, SpoolError, WarehouseError
+from techmart_fast.pipeline.behind import behind_error, expired_note
 from techmart_fast.pipeline.journal import Journal
 from techmart_fast.pipeline.leased import fit_sinks, under_lease
 from techmart_fast.pipeline.leftovers import make_run_folder, remove_leftovers
@@ -20,7 +21,6 @@ from techmart_fast.pipeline.repair import Repair
 from techmart_fast.pipeline.sinks import Sinks, open_sinks
 from techmart_fast.pipeline.stopping import Stop
 from techmart_fast.pipeline.synced import SyncResult
-from techmart_fast.pipeline.work import behind_error, expired_note
 from techmart_fast.postgres import Lease
 from techmart_fast.settings import Settings
 from techmart_fast.transform import Enricher

@@ -12,21 +12,22 @@ from techmart_fast.decode import blocks
 from techmart_fast.errors import (
     SpoolError,
     TechmartError,
-    WarehouseBehindError,
     WarehouseError,
 )
+from techmart_fast.pipeline.behind import behind_error, expired_note
 from techmart_fast.pipeline.changed import refuse_changed
 from techmart_fast.pipeline.fetching import FetchedFeed, fetch_feed, forget, remember
 from techmart_fast.pipeline.find import Found
 from techmart_fast.pipeline.journal import Journal
 from techmart_fast.pipeline.leftovers import make_run_folder, remove_leftovers
 from techmart_fast.pipeline.limits import Most, RejectionLimit
-from techmart_fast.pipeline.load import FeedLoad, LoadPlan, spooler
+from techmart_fast.pipeline.load import FeedLoad, LoadPlan
 from techmart_fast.pipeline.mending import Mender
 from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import RunObserver
 from techmart_fast.pipeline.publish import Publisher
 from techmart_fast.pipeline.sinks import Sinks, writer_count
+from techmart_fast.pipeline.spooling import spooler
 from techmart_fast.pipeline.stopping import Stop, StopRequested
 from techmart_fast.postgres import Lease
 from techmart_fast.records import Cut, Feed, SourceFile
@@ -332,24 +333,4 @@ def _may_pass(errors: BaseExceptionGroup[TechmartError]) -> bool:
     return (
         errors.split(lambda error: isinstance(error, TechmartError) and not error.transient)[0]
         is None
-    )
-
-
-def behind_error(error: WarehouseError | SpoolError, said: str) -> WarehouseBehindError:
-    """What the end of a run says of a warehouse that could not be brought up to date."""
-    todo = "" if error.transient else error.hint
-    return WarehouseBehindError(
-        f"{said}: {error.args[0]}",
-        hint=f"{todo} Run again: the next run carries on where this one stopped.".lstrip(),
-        transient=error.transient,
-    )
-
-
-def expired_note(days: int) -> str:
-    """What is to note of days whose facts have expired in the warehouse."""
-    of_days = "1 day" if days == 1 else f"{days} days"
-    return (
-        f"Transactions came in for {of_days} whose facts have expired in the warehouse: its "
-        "reports of that time stay as they are. A transaction that was moved out of such a day is "
-        "counted there and on its new day."
     )
