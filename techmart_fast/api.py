@@ -180,7 +180,8 @@ async def sync(
     `rebuild` computes all partials and rollups anew. `republish` sends PostgreSQL's rows of all
     days and keys that `reconcile` finds unequal again, and takes out what PostgreSQL does not have;
     with `everything` it sends all there is, into another or a new dataset, too. Needs the lease.
-    Whenever it is interrupted, it can be run again.
+    Setting `stop` leaves it the grace time of the settings to come to its end. Whenever it is
+    interrupted, it can be run again.
 
     Returns:
         What was done, also when it failed after it began (see `run.status` and `run.error`).

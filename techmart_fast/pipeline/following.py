@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from techmart_fast.errors import SpoolError, WarehouseBehindError, WarehouseError
+from techmart_fast.errors import SpoolError, WarehouseError
+from techmart_fast.pipeline.behind import behind_error, expired_note
 from techmart_fast.pipeline.journal import Journal
 from techmart_fast.pipeline.leftovers import make_run_folder, remove_leftovers
 from techmart_fast.pipeline.mending import Mender
@@ -97,23 +98,3 @@ async def load_and_publish(
     elif behind is not None:
         raise behind_error(behind, "PostgreSQL is loaded, the warehouse is behind")
     stop.tell()
-
-
-def behind_error(error: Behind, said: str) -> WarehouseBehindError:
-    """What the end of a run says of a warehouse that could not be brought up to date."""
-    todo = "" if error.transient else error.hint
-    return WarehouseBehindError(
-        f"{said}: {error.args[0]}",
-        hint=f"{todo} Run again: the next run carries on where this one stopped.".lstrip(),
-        transient=error.transient,
-    )
-
-
-def expired_note(days: int) -> str:
-    """What is to note of days whose facts have expired in the warehouse."""
-    of_days = "1 day" if days == 1 else f"{days} days"
-    return (
-        f"Transactions came in for {of_days} whose facts have expired in the warehouse: its "
-        "reports of that time stay as they are. A transaction that was moved out of such a day is "
-        "counted there and on its new day."
-    )

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
-from uuid import UUID, uuid4
 
 import pyarrow as pa
 
@@ -28,6 +27,7 @@ from techmart_fast.pipeline.prepare import PreparedBlock, Stages, prepare, unkno
 from techmart_fast.pipeline.progress import FeedProgress, RunObserver
 from techmart_fast.pipeline.refused import BatchSink, CarefulSink, block_of
 from techmart_fast.pipeline.resume import BlockSeen, resumed, seen_of, stored
+from techmart_fast.pipeline.spooling import spool_rejected, spooler
 from techmart_fast.pipeline.stopping import Stop
 from techmart_fast.postgres import BatchOutcome, BatchWrite, DonePart, Lease, Spool
 from techmart_fast.quality import QualityTally
@@ -44,7 +44,7 @@ from techmart_fast.records import (
 )
 from techmart_fast.together import to_its_end
 from techmart_fast.transform import Enricher
-from techmart_fast.warehouse import LoadTable, rejected_rows, write_spool
+from techmart_fast.warehouse import LoadTable
 
 Result = TypeVar("Result")
 _NO_REJECTIONS = pa.RecordBatch.from_pylist([], schema=REJECTIONS)
@@ -357,42 +357,6 @@ class FeedLoad:
             counts=self._outcome.counts,
             waiting_bytes=sum(statistics.waiting_bytes for statistics in waiting),
         )
-
-
-def spooler(table: LoadTable, folder: Path, *, batch_id: UUID, meter: Meter) -> Spool:
-    """A callback that writes a batch's accepted rows of `table` durably into `folder`."""
-
-    async def spool(records: pa.RecordBatch) -> SpooledFile:
-        began = time.perf_counter()
-        file = await asyncio.to_thread(
-            write_spool,
-            records,
-            table=table,
-            folder=folder,
-            # A batch may be written again after a deadlock: never over a file of its first try.
-            name=f"{table}-{uuid4().hex}",
-            batch_id=batch_id,
-        )
-        ended = time.perf_counter()
-        meter.add(
-            Lap(stage="spool", began=began, ended=ended, rows=file.rows, bytes=file.size_bytes)
-        )
-        return file
-
-    return spool
-
-
-async def spool_rejected(
-    rejections: pa.RecordBatch, identity: BatchIdentity, *, folder: Path, meter: Meter
-) -> SpooledFile | None:
-    """Rejected transactions count in the quality of their day, so the warehouse needs them."""
-    if identity.feed is not Feed.TRANSACTIONS or not rejections.num_rows:
-        return None
-    rows = rejected_rows(rejections, source_ordinal=identity.source.ordinal)
-    if not rows.num_rows:
-        return None
-    table = LoadTable.REJECTED_TRANSACTIONS
-    return await spooler(table, folder, batch_id=identity.batch_id, meter=meter)(rows)
 
 
 def _prepare_block(block: Block, plan: LoadPlan) -> PreparedBlock:

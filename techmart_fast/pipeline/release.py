@@ -5,7 +5,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 from techmart_fast.pipeline.journal import Journal
-from techmart_fast.pipeline.load import spooler
+from techmart_fast.pipeline.spooling import spooler
 from techmart_fast.pipeline.stopping import Stop
 from techmart_fast.postgres import Lease, PostgresSink
 from techmart_fast.warehouse import LoadTable

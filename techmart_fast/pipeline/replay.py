@@ -24,7 +24,7 @@ from techmart_fast.pipeline.following import load_and_publish, publisher_of, spo
 from techmart_fast.pipeline.identity import identify_replay
 from techmart_fast.pipeline.journal import Journal
 from techmart_fast.pipeline.leased import fit_sinks, refuse_other_contract, under_lease
-from techmart_fast.pipeline.load import FeedOutcome, spool_rejected, spooler
+from techmart_fast.pipeline.load import FeedOutcome
 from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import FeedProgress, RunObserver
 from techmart_fast.pipeline.read_again import ReadAgain, read_again
@@ -32,6 +32,7 @@ from techmart_fast.pipeline.refused import without
 from techmart_fast.pipeline.release import release_held
 from techmart_fast.pipeline.replayed import ReplayResult, StillRejected
 from techmart_fast.pipeline.sinks import Sinks, open_sinks
+from techmart_fast.pipeline.spooling import spool_rejected, spooler
 from techmart_fast.pipeline.stopping import Stop
 from techmart_fast.postgres import BatchWrite, Lease, QuarantineFilter, WaitingRecord
 from techmart_fast.records import Feed, FeedCounts, SourceFile

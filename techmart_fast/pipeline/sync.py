@@ -8,7 +8,8 @@ from uuid import uuid4
 
 from techmart_fast.contract import Contract, default_contract
 from techmart_fast.errors import ConfigError, SinksDifferError, SpoolError, WarehouseError
-from techmart_fast.pipeline.following import behind_error, expired_note, publisher_of
+from techmart_fast.pipeline.behind import behind_error, expired_note
+from techmart_fast.pipeline.following import publisher_of
 from techmart_fast.pipeline.journal import Journal
 from techmart_fast.pipeline.leased import fit_sinks, refuse_other_contract, under_lease
 from techmart_fast.pipeline.leftovers import make_run_folder, remove_leftovers

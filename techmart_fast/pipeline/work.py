@@ -19,11 +19,12 @@ from techmart_fast.pipeline.following import (
 )
 from techmart_fast.pipeline.journal import Journal
 from techmart_fast.pipeline.limits import Most, RejectionLimit
-from techmart_fast.pipeline.load import FeedLoad, LoadPlan, spooler
+from techmart_fast.pipeline.load import FeedLoad, LoadPlan
 from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import RunObserver
 from techmart_fast.pipeline.release import release_held
 from techmart_fast.pipeline.sinks import Sinks, writer_count
+from techmart_fast.pipeline.spooling import spooler
 from techmart_fast.pipeline.stopping import Stop, StopRequested
 from techmart_fast.postgres import Lease
 from techmart_fast.records import Cut, Feed, SourceFile

@@ -77,6 +77,7 @@ async def test_what_was_read_is_committed_and_published_and_the_next_run_does_th
     await expect_whole(shop)
 
 
+@pytest.mark.torture
 async def test_a_stop_after_the_last_block_leaves_nothing_undone_and_is_a_completed_run(
     shop: Shop, generated: Path
 ) -> None:
@@ -85,6 +86,7 @@ async def test_a_stop_after_the_last_block_leaves_nothing_undone_and_is_a_comple
     assert await shop.rows(WAITING) == [{"entries": 0}]
 
 
+@pytest.mark.torture
 async def test_what_is_not_done_when_the_grace_time_is_over_is_cancelled(
     make_shop: MakeShop,
     generated: Path,

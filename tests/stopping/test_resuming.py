@@ -1,6 +1,6 @@
 """What is done is told as if it were read again, but neither decoded nor, if whole, opened."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -79,9 +79,7 @@ async def test_a_finished_file_is_neither_opened_nor_decoded_again_and_told_the_
 
 
 async def test_a_stopped_run_is_gone_on_with_where_it_stood_and_judged_as_a_whole(
-    make_shop: MakeShop,
-    generated: Path,
-    expect_whole: Callable[[Shop], Awaitable[None]],
+    make_shop: MakeShop, generated: Path
 ) -> None:
     shop, whole = make_shop(block_bytes=SMALL, channel_bytes=SMALL), make_shop()
     stopped = await stopped_at(Feed.TRANSACTIONS, shop, generated)
@@ -101,7 +99,7 @@ async def test_a_stopped_run_is_gone_on_with_where_it_stood_and_judged_as_a_whol
         assert counts.read == uninterrupted.feeds[feed].read
         assert counts.rejected_by_reason == uninterrupted.feeds[feed].rejected_by_reason
         assert counts.repaired == uninterrupted.feeds[feed].repaired
-    await expect_whole(shop)
+    assert await shop.state() == await whole.state()
 
 
 def stopped_bytes(stopped: RunResult, folder: Path) -> int:
