@@ -378,7 +378,10 @@ class PostgresSink:
 
     # --- repairs ------------------------------------------------------------------------------
     async def begin_repair(self, lease: Lease, staging_table: str) -> None:
-        """A repair of the warehouse by this staging table begins: store it before any job."""
+        """A repair of the warehouse, or a merge, by this staging table begins.
+
+        Store it before any job: a run that takes over shuts the job out, however late it runs.
+        """
         async with self._connections.control() as session:
             await repairs.begin(session, lease, staging_table)
 
@@ -388,13 +391,13 @@ class PostgresSink:
             await repairs.confirm(session, lease)
 
     async def open_repairs(self, lease: Lease) -> list[str]:
-        """Staging tables of repairs that other runs left."""
+        """Staging tables of repairs and merges that other runs left."""
         async with self._connections.control() as session:
             return await repairs.open_repairs(session, lease)
 
     async def end_repairs(
         self, lease: Lease, staging_tables: Collection[str], *, covered: Collection[int] = ()
     ) -> None:
-        """Repairs have ended; the outbox entries `covered` are published by them."""
+        """Repairs or merges have ended; the entries `covered` are published by them."""
         async with self._connections.control() as session:
             await repairs.end(session, lease, staging_tables, covered=covered)

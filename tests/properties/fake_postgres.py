@@ -78,6 +78,7 @@ class Server:
     groups: dict[UUID, OutboxGroup] = field(default_factory=dict)
     files: dict[tuple[Feed, str], SourceFile] = field(default_factory=dict)
     runs: set[UUID] = field(default_factory=set)
+    repairs: dict[str, UUID] = field(default_factory=dict)
     epoch: int = 0
     holder: Process | None = None
     heartbeat: float = 0.0
@@ -312,9 +313,7 @@ class FakePostgres(PostgresSink):
         for one in chosen:
             one.group_id = group_id
         entries = tuple(one.entry for one in chosen)
-        group = OutboxGroup(
-            group_id=group_id, table=table, attempt=0, job_id=None, entries=entries
-        )
+        group = OutboxGroup(group_id=group_id, table=table, attempt=0, job_id=None, entries=entries)
         server.groups[group_id] = group
         self._answer()
         return group
@@ -337,9 +336,22 @@ class FakePostgres(PostgresSink):
             one.published = True
         self._answer()
 
+    async def begin_repair(self, lease: Lease, staging_table: str) -> None:
+        server = await self._call(lease)
+        server.repairs.setdefault(staging_table, lease.run_id)
+        self._answer()
+
     async def open_repairs(self, lease: Lease) -> list[str]:
-        await self._call(lease)
-        return []
+        server = await self._call()
+        return [table for table, run_id in server.repairs.items() if run_id != lease.run_id]
+
+    async def end_repairs(
+        self, lease: Lease, staging_tables: Collection[str], *, covered: Collection[int] = ()
+    ) -> None:
+        server = await self._call(lease)
+        for table in staging_tables:
+            server.repairs.pop(table, None)
+        self._answer()
 
 
 def _priority(version: Version[Row]) -> Row:

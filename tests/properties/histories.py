@@ -46,7 +46,15 @@ LENIENT = parse_contract(
 
 CONTRACTS: Mapping[str, Contract] = {"strict": STRICT, "lenient": LENIENT}
 
-GARBAGE = ('{"transaction_id": "t1", ', '["t1"]', "7", "{}", '{"user_id": "u1"}', '{"user_id": "\x00"}', "}{")
+GARBAGE = (
+    '{"transaction_id": "t1", ',
+    '["t1"]',
+    "7",
+    "{}",
+    '{"user_id": "u1"}',
+    '{"user_id": "\x00"}',
+    "}{",
+)
 """Lines that are no record of any feed."""
 
 USERS, PRODUCTS, SALES = ("u1", "u2", "u3"), ("p1", "p2"), ("t1", "t2", "t3")

@@ -127,9 +127,7 @@ class World:
         """Processes that have not come to their end."""
         return [one for one in self.processes if one.alive and not one.ended]
 
-    def let_go_on(
-        self, process: Process, turns: int | None, *, newest_first: bool = False
-    ) -> None:
+    def let_go_on(self, process: Process, turns: int | None, *, newest_first: bool = False) -> None:
         """Give a process turns, and see what comes of it; then it stands still again."""
         process.give(turns, newest_first=newest_first)
         self.loop.settle()

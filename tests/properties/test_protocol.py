@@ -142,6 +142,10 @@ class Protocol(RuleBasedStateMachine):
     def jobs_take_so_long(self, looks: int) -> None:
         self.world.bigquery.looks = looks
 
+    @rule(name=st.sampled_from(("", "merge/transactions", "merge/users")))
+    def jobs_of_a_kind_wait(self, name: str) -> None:
+        self.world.bigquery.holds = name
+
     @rule()
     def jobs_that_were_waiting_take_effect(self) -> None:
         self.world.bigquery.finish_jobs()
@@ -215,7 +219,7 @@ class Protocol(RuleBasedStateMachine):
         world = self.world
         world.disk.repair()
         world.disk.full, world.disk.dies_in = False, None
-        world.bigquery.looks, world.bigquery.fail_jobs = 0, []
+        world.bigquery.looks, world.bigquery.holds, world.bigquery.fail_jobs = 0, "", []
         for postgres in (True, False):
             trouble = self._trouble(postgres)
             trouble.down, trouble.fail_in, trouble.lose_in = False, None, None
@@ -246,7 +250,9 @@ class Protocol(RuleBasedStateMachine):
             for feed, paths in world.files.items()
             for path in paths
         }
-        for known in sorted(world.postgres.files, key=lambda one: world.postgres.files[one].ordinal):
+        for known in sorted(
+            world.postgres.files, key=lambda one: world.postgres.files[one].ordinal
+        ):
             model.feed(known[0], by_path[known])
         expected: dict[LoadTable, dict[str, tuple[object, ...]]] = {
             LoadTable.USERS: {key: tuple(one) for key, one in model.users.items()},
@@ -267,8 +273,7 @@ class Protocol(RuleBasedStateMachine):
             assert row["transaction_date"] == sale.day
             assert row["processing_priority"] == sale.priority
         rejected = Counter(
-            row["transaction_date"]
-            for row in world.bigquery.rows[LoadTable.REJECTED_TRANSACTIONS]
+            row["transaction_date"] for row in world.bigquery.rows[LoadTable.REJECTED_TRANSACTIONS]
         )
         assert rejected == model.rejected_by_day
 
