@@ -87,6 +87,8 @@ class Server:
     trouble: Trouble = field(default_factory=Trouble)
     sent: dict[int, list[Row]] = field(default_factory=dict)
     """The rows of each outbox entry, as they were on disk when its batch committed."""
+    watch: Callable[[], None] = lambda: None
+    """Called at every call: what must hold in the middle of a run, too."""
     told: Callable[[Sequence[OutboxEntry]], None] = lambda _entries: None
     """Called with the entries that are said to be in the warehouse."""
     sink: "FakePostgres" = field(init=False)
@@ -98,6 +100,11 @@ class Server:
     def owed(self) -> list[OutboxEntry]:
         """What the warehouse has not got yet."""
         return [one.entry for one in self.outbox if not one.published]
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the holder is connected."""
+        return self.holder is not None and self.holder.alive and not self.holder.ended
 
     @property
     def is_silent(self) -> bool:
@@ -119,6 +126,7 @@ class FakePostgres(PostgresSink):
 
     async def _call(self, lease: Lease | None = None) -> Server:
         await RUNNING.get().turn()
+        self._server.watch()
         if self._server.trouble.before():
             raise SinkError("PostgreSQL is not there.", transient=True)
         if lease is not None:
@@ -140,9 +148,8 @@ class FakePostgres(PostgresSink):
 
     async def start_run(self, run: RunStart) -> Lease:
         server = await self._call()
-        if server.holder is not None and server.holder.alive and not server.holder.ended:
-            if not server.is_silent:
-                raise LeaseHeldError("Another run is alive.")
+        if server.is_held and not server.is_silent:
+            raise LeaseHeldError("Another run is alive.")
         server.epoch += 1
         server.holder, server.heartbeat = RUNNING.get(), server.now
         server.lease_seconds = run.lease_seconds
@@ -373,7 +380,6 @@ def _batch(write: BatchWrite) -> Batch[Row]:
 
 def version_of(feed: Feed, row: Row) -> Version[Row]:
     """A row as a version of the ledger."""
-
     key, *names = FIELDS[feed]
     parents: tuple[tuple[Feed, str], ...] = ()
     if feed is Feed.TRANSACTIONS:
