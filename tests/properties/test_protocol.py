@@ -325,4 +325,4 @@ def test_whatever_happens_both_stores_end_where_the_model_says() -> None:
 
 @pytest.mark.torture
 def test_whatever_happens_often_both_stores_end_where_the_model_says() -> None:
-    run_state_machine_as_test(Protocol, settings=_settings(3_000, 50))
+    run_state_machine_as_test(Protocol, settings=_settings(1_000, 50))
