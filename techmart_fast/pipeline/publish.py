@@ -5,6 +5,7 @@ and the next run carries on with the jobs that this one stored before it submitt
 """
 
 import asyncio
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -31,6 +32,8 @@ from techmart_fast.warehouse import (
 )
 
 _MOST_REPEATS = 2
+_OF_LOAD_GROUP = re.compile(r"staging_[a-z_]+_g[0-9a-f]{32}_[0-9]+")
+"""Staging tables of load groups; a repair's has another letter."""
 
 _Key = tuple[str, LoadTable, int]
 
@@ -115,6 +118,8 @@ class Publisher:
         published = [stored for members in self._parts.values() for _, stored in members]
         if published:
             await self._postgres.mark_published(self._lease, [one.group_id for one in published])
+            merged = [group.staging_table for group in groups]
+            await self._postgres.end_repairs(self._lease, merged)
             for one in published:
                 await asyncio.to_thread(_remove_spooled, one.entries)
         await self._warehouse.discard(groups)
@@ -125,6 +130,7 @@ class Publisher:
         """Go on with the groups that an earlier run stored: the same jobs, found by their ids.
 
         What it was repairing is not gone on with: its rows may be older than what was loaded since.
+        Nor what it was merging: that is loaded and merged again, with the dates of all that came.
         """
         await abandon_repairs(self._postgres, self._warehouse, self._lease)
         for stored in await self._postgres.open_groups():
@@ -206,6 +212,9 @@ class Publisher:
         while waiting := [key for key in self._parts if key[1] is table and key not in merged]:
             key = waiting[0]
             group = self._group(self._parts[key])
+            # From here on a run that takes over drops the staging table first: this MERGE may wait
+            # in a queue for hours, and does not know the dates of what is loaded after it.
+            await self._postgres.begin_repair(self._lease, group.staging_table)
             try:
                 with self._meter.lap("warehouse merge", rows=group.rows):
                     written = (await self._warehouse.merge(group)).written
@@ -261,10 +270,15 @@ class Publisher:
 
 
 async def abandon_repairs(postgres: PostgresSink, warehouse: WarehouseSink, lease: Lease) -> None:
-    """See to it that repairs which earlier runs did not finish change nothing any more."""
+    """See to it that repairs and merges that earlier runs left change nothing any more.
+
+    Their rows are not lost: a group whose staging table is gone is loaded again.
+    """
     left = await postgres.open_repairs(lease)
+    merges = [table for table in left if _OF_LOAD_GROUP.fullmatch(table)]
+    await warehouse.shut_out(merges)
+    await warehouse.abandon([table for table in left if table not in merges])
     if left:
-        await warehouse.abandon(left)
         await postgres.end_repairs(lease, left)
 
 

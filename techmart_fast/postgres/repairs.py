@@ -1,4 +1,4 @@
-"""Repairs of the warehouse: told before they begin, so that a later run can shut them out."""
+"""Repairs and merges: told before they begin, so that a later run can shut them out."""
 
 from collections.abc import Collection
 

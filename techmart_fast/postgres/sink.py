@@ -425,7 +425,10 @@ class PostgresSink:
 
     # --- repairs ------------------------------------------------------------------------------
     async def begin_repair(self, lease: Lease, staging_table: str) -> None:
-        """A repair of the warehouse by this staging table begins: store it before any job."""
+        """A repair of the warehouse, or a merge, by this staging table begins.
+
+        Store it before any job: a run that takes over shuts the job out, however late it runs.
+        """
         await self._ask(repairs.begin, lease, staging_table)
 
     async def confirm(self, lease: Lease) -> None:
@@ -433,13 +436,13 @@ class PostgresSink:
         await self._ask(repairs.confirm, lease)
 
     async def open_repairs(self, lease: Lease) -> list[str]:
-        """Staging tables of repairs that other runs left."""
+        """Staging tables of repairs and merges that other runs left."""
         return await self._ask(repairs.open_repairs, lease)
 
     async def end_repairs(
         self, lease: Lease, staging_tables: Collection[str], *, covered: Collection[int] = ()
     ) -> None:
-        """Repairs have ended; the outbox entries `covered` are published by them."""
+        """Repairs or merges have ended; the entries `covered` are published by them."""
         await self._ask(repairs.end, lease, staging_tables, covered=covered)
 
     async def _ask(

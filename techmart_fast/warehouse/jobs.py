@@ -5,11 +5,10 @@ job does not hold a thread: the job is asked for at growing intervals, with `asy
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import count
 from typing import TypeVar
 from uuid import uuid4
 
@@ -45,17 +44,10 @@ POLL_ATTEMPTS = 4
 JOB_UNKNOWN = "jobUnknown"
 """Reason of an error: a job was submitted, and then could not be looked at any more."""
 
-SUBMISSION = "submission"
-"""Label of a job whose id others may take, too: tells whose it is."""
-
 _T = TypeVar("_T")
 
 Confirm = Callable[[], Awaitable[None]]
 """Returns if its caller may still change the warehouse, and raises if not."""
-
-
-class _OthersJobError(Exception):
-    """Another run submitted the job of this id. It has ended, well or not."""
 
 
 async def _anybody() -> None:
@@ -137,35 +129,25 @@ class Jobs:
         """Wait before the next attempt of a job whose attempt number `attempt` (from 1) failed."""
         await self._clock.sleep(FIRST_RETRY_SECONDS * 4**attempt)
 
-    async def run(self, statement: Statement, *, series: str | None = None) -> JobState:
+    async def run(self, statement: Statement) -> JobState:
         """Run a statement to its end, again if it fails for a passing reason.
-
-        Jobs of a `series` run one after the other, whoever submits them: their ids are numbered,
-        the service takes each id once, and a job whose id is taken is waited for before the next
-        number is tried. So what a run sent that died or was paused never comes after a later run's.
 
         Raises:
             WarehouseError: it failed, or did not end within `job_timeout_seconds`.
         """
         labels = {"app": "techmart", "step": statement.step, "subject": statement.subject}
-        delay, attempt, numbers = FIRST_RETRY_SECONDS, 1, count()
+        delay, attempt = FIRST_RETRY_SECONDS, 1
         while True:
-            mark = uuid4().hex
-            ending = mark if series is None else f"{series}_{next(numbers)}"
-            job_id = f"techmart_{statement.step}_{statement.subject}_{ending}"
-            given = labels if series is None else labels | {SUBMISSION: mark}
+            job_id = f"techmart_{statement.step}_{statement.subject}_{uuid4().hex}"
 
-            def submit(
-                service: Service, job_id: str = job_id, given: Mapping[str, str] = given
-            ) -> JobState:
-                return service.submit_query(statement, job_id=job_id, labels=given)
+            def submit(service: Service, job_id: str = job_id) -> JobState:
+                return service.submit_query(statement, job_id=job_id, labels=labels)
 
             try:
+                # Nobody else knows this id: a job that exists is ours, its answer was lost.
                 state = await self._finish(
-                    submit, job_id, doing=f"run {statement.name}", owner=given.get(SUBMISSION, "")
+                    submit, job_id, doing=f"run {statement.name}", is_new=True
                 )
-            except _OthersJobError:
-                continue
             except WarehouseError as error:
                 if attempt == ATTEMPTS or not retry_soon(error):
                     raise
@@ -211,13 +193,8 @@ class Jobs:
         job_id: str,
         *,
         doing: str,
-        owner: str | None = None,
+        is_new: bool = False,
     ) -> JobState:
-        """Submit a job and wait for its end.
-
-        A job of this id that exists is ours if its label says `owner`. It always is if that is "",
-        as nobody else knows the id. With None it does not matter whose it is.
-        """
         await self._confirm()
         deadline = self._clock.monotonic() + self._target.job_timeout_seconds
         submission = asyncio.ensure_future(self.call(submit))
@@ -241,10 +218,7 @@ class Jobs:
             # A job goes on without its caller: it has to be told.
             await asyncio.shield(self._withdraw(submission, job_id))
             raise
-        if owner and first.existed and first.submission != owner:
-            raise _OthersJobError(job_id)
-        # A job of our own that exists was accepted, and the answer was lost.
-        if owner is not None or not first.existed:
+        if is_new or not first.existed:
             self.cost += JobCost(
                 jobs=1,
                 bytes_processed=state.bytes_processed,

@@ -28,16 +28,14 @@ class JobFault:
 class JobState:
     """A job as the service describes it.
 
-    `existed`: a job of this id was there when it was submitted. `submission` is its label of that
-    name, which tells whose it is. `rows` are those written by a load job or changed by a DML
-    statement.
+    `existed`: a job of this id was there when it was submitted. `rows` are those written by a load
+    job or changed by a DML statement.
     """
 
     job_id: str
     done: bool
     fault: JobFault | None = None
     existed: bool = False
-    submission: str = ""
     rows: int = 0
     bytes_processed: int = 0
     bytes_billed: int = 0

@@ -246,11 +246,8 @@ class WarehouseSink:
         started = time.monotonic()
         await self._staging.check(group)
         written = 0
-        for piece, merging in enumerate(merge_statements(group)):
-            # A series: the same group's MERGE of another run, which may know fewer dates than this
-            # one, must not come after it.
-            series = f"{group.group_id}_{group.attempt}_{piece}"
-            written += (await self._jobs.run(merging, series=series)).rows
+        for merging in merge_statements(group):
+            written += (await self._jobs.run(merging)).rows
         return MergedGroup(
             group_id=group.group_id,
             table=group.table,
@@ -330,17 +327,22 @@ class WarehouseSink:
     async def abandon(self, staging_tables: Collection[str]) -> None:
         """See to it that repairs of another run change nothing any more.
 
-        Without its staging table a repair can't replace anything, however late it comes to that.
         What one has replaced may be missing in what is computed: the next refresh computes all.
         """
-        if not staging_tables:
-            return
+        if staging_tables:
+            await self.shut_out(staging_tables)
+            await self._set_label(_ORDERS, REFRESHES_LABEL, UNFINISHED)
+
+    async def shut_out(self, staging_tables: Collection[str]) -> None:
+        """Drop staging tables: jobs of another run that read them change nothing any more.
+
+        However late they come to it, as a table of that name is empty from now on.
+        """
 
         async def drop(table: str) -> None:
             await self._jobs.change(lambda service: service.drop_table(table))
 
         await together({f"drop {table}": drop(table) for table in staging_tables})
-        await self._set_label(_ORDERS, REFRESHES_LABEL, UNFINISHED)
 
     async def discard(self, groups: Sequence[LoadGroup]) -> None:
         """Drop the staging tables of published groups. One that stays expires by itself."""

@@ -63,7 +63,6 @@ def job_state(job: Any, *, existed: bool = False) -> JobState:
         done=job.state == "DONE",
         fault=fault,
         existed=existed,
-        submission=str(job.labels.get("submission", "")),
         rows=int(rows or 0),
         bytes_processed=0 if is_load else int(job.total_bytes_processed or 0),
         bytes_billed=0 if is_load else int(job.total_bytes_billed or 0),

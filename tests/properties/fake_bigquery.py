@@ -64,6 +64,8 @@ class BigQuery:
     trouble: Trouble = field(default_factory=Trouble)
     looks: int = 0
     """How often a new job is asked for before it takes effect; it may be held for longer."""
+    holds: str = ""
+    """Statements of this name wait in a queue, however often they are asked for."""
     fail_jobs: list[bool] = field(default_factory=list)
     """For the next load jobs: they fail, and (True) only after they took effect."""
 
@@ -196,6 +198,7 @@ class FakeService:
         job_id: str,
         labels: Mapping[str, str],
     ) -> JobState:
+        data.seek(0)  # as the client does
         rows: list[Row] = pq.read_table(pa.BufferReader(data.read())).to_pylist()
         return self._submit(job_id, f"load/{table}", lambda: self._bigquery.load(table, rows))
 
@@ -204,6 +207,8 @@ class FakeService:
         existed = job_id in bigquery.jobs
         if not existed:
             bigquery.jobs[job_id] = Job(name=name, work=work, looks=bigquery.looks)
+            if name == bigquery.holds:
+                bigquery.jobs[job_id].looks = 1 << 30
         state = self._look(job_id)
         self._answer()
         return replace(state, existed=existed)

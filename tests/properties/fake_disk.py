@@ -52,7 +52,7 @@ class FakeDisk:
         return handle
 
     def _fsync(self, handle: int) -> None:
-        path = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        path = Path(f"/proc/self/fd/{handle}").readlink()
         if not self._mine(path):
             return
         if self.dies_in is not None:
@@ -88,7 +88,7 @@ class FakeDisk:
         return tree
 
     def lose_power(self) -> None:
-        """Only what is durable is left. (At a sync that did not come back: as it was then.)"""
+        """Only what is durable is left; at a sync that did not come back, as it was then."""
         left = self._left if self._left is not None else self._durable()
         self._left, self.died, self.dies_in = None, False, None
         self._restore(left)

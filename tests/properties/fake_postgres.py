@@ -4,8 +4,9 @@ It has the methods of `PostgresSink` that a run calls. Its tables are a `Ledger`
 `tests/postgres/test_sink_any_history.py` holds the real sink to.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from uuid import UUID, uuid5
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from techmart_fast.errors import LeaseHeldError, SinkError
 from techmart_fast.postgres import (
     BatchOutcome,
     BatchWrite,
+    DonePart,
     Lease,
     OutboxEntry,
     OutboxGroup,
@@ -78,6 +80,7 @@ class Server:
     groups: dict[UUID, OutboxGroup] = field(default_factory=dict)
     files: dict[tuple[Feed, str], SourceFile] = field(default_factory=dict)
     runs: set[UUID] = field(default_factory=set)
+    repairs: dict[str, UUID] = field(default_factory=dict)
     epoch: int = 0
     holder: Process | None = None
     heartbeat: float = 0.0
@@ -86,6 +89,8 @@ class Server:
     trouble: Trouble = field(default_factory=Trouble)
     sent: dict[int, list[Row]] = field(default_factory=dict)
     """The rows of each outbox entry, as they were on disk when its batch committed."""
+    watch: Callable[[], None] = lambda: None
+    """Called at every call: what must hold in the middle of a run, too."""
     told: Callable[[Sequence[OutboxEntry]], None] = lambda _entries: None
     """Called with the entries that are said to be in the warehouse."""
     sink: "FakePostgres" = field(init=False)
@@ -97,6 +102,11 @@ class Server:
     def owed(self) -> list[OutboxEntry]:
         """What the warehouse has not got yet."""
         return [one.entry for one in self.outbox if not one.published]
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the holder is connected."""
+        return self.holder is not None and self.holder.alive and not self.holder.ended
 
     @property
     def is_silent(self) -> bool:
@@ -118,6 +128,7 @@ class FakePostgres(PostgresSink):
 
     async def _call(self, lease: Lease | None = None) -> Server:
         await RUNNING.get().turn()
+        self._server.watch()
         if self._server.trouble.before():
             raise SinkError("PostgreSQL is not there.", transient=True)
         if lease is not None:
@@ -139,9 +150,8 @@ class FakePostgres(PostgresSink):
 
     async def start_run(self, run: RunStart) -> Lease:
         server = await self._call()
-        if server.holder is not None and server.holder.alive and not server.holder.ended:
-            if not server.is_silent:
-                raise LeaseHeldError("Another run is alive.")
+        if server.is_held and not server.is_silent:
+            raise LeaseHeldError("Another run is alive.")
         server.epoch += 1
         server.holder, server.heartbeat = RUNNING.get(), server.now
         server.lease_seconds = run.lease_seconds
@@ -198,6 +208,21 @@ class FakePostgres(PostgresSink):
             for file in files
             for known in (server.files[file.feed, file.fingerprint],)
         ]
+
+    async def changed_files(self, files: Sequence[SourceFile]) -> Mapping[str, datetime]:
+        await self._call()
+        return {}
+
+    async def done_parts(self, lease: Lease, files: Sequence[SourceFile]) -> Mapping[str, DonePart]:
+        # Less is known of a file than a run has to tell: it reads all of it again.
+        await self._call(lease)
+        return {}
+
+    async def store_lengths(self, lease: Lease, feed: Feed, lengths: Mapping[str, int]) -> None:
+        await self._call(lease)
+
+    async def confirm(self, lease: Lease) -> None:
+        await self._call(lease)
 
     async def premium_users(self, default_tier: str) -> pa.Table:
         server = await self._call()
@@ -335,9 +360,22 @@ class FakePostgres(PostgresSink):
             one.published = True
         self._answer()
 
+    async def begin_repair(self, lease: Lease, staging_table: str) -> None:
+        server = await self._call(lease)
+        server.repairs.setdefault(staging_table, lease.run_id)
+        self._answer()
+
     async def open_repairs(self, lease: Lease) -> list[str]:
-        await self._call(lease)
-        return []
+        server = await self._call()
+        return [table for table, run_id in server.repairs.items() if run_id != lease.run_id]
+
+    async def end_repairs(
+        self, lease: Lease, staging_tables: Collection[str], *, covered: Collection[int] = ()
+    ) -> None:
+        server = await self._call(lease)
+        for table in staging_tables:
+            server.repairs.pop(table, None)
+        self._answer()
 
 
 def _priority(version: Version[Row]) -> Row:

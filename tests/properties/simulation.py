@@ -1,13 +1,13 @@
 """An event loop whose time, threads and turns belong to the test: the same seed, the same run.
 
-A *process* is one run of the pipeline in this loop. Whatever it asks of the outside (PostgreSQL, the
-warehouse, a thread) is one *turn*: the test says how many turns it has, and so where it stands still
-and where it dies. Nothing runs in threads, and time moves only by `Loop.pass_time`.
+A *process* is one run of the pipeline in this loop. Whatever it asks of the outside (PostgreSQL,
+the warehouse, a thread) is one *turn*: the test says how many turns it has, and so where it stands
+still and where it dies. Nothing runs in threads, and time moves only by `Loop.pass_time`.
 """
 
 import asyncio
 import selectors
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any
 
@@ -136,6 +136,3 @@ class Loop(asyncio.SelectorEventLoop):
         process.task = self.create_task(run(), name=name)
         self.settle()
         return process
-
-
-Work = Callable[[], Awaitable[object]]

@@ -4,9 +4,9 @@ A state machine drives the real pipeline (`run_pipeline` and `sync_sinks`, with 
 sink) in a simulated world: PostgreSQL, BigQuery, the disk and the clock are fakes, and whatever a
 run asks of them is one turn that the machine gives or does not give. Runs are paused, replaced,
 killed at any turn, lose their machine's power between any two syncs, meet services that are down,
-fail or lose their answers, jobs that take effect late, a full disk, files that decay, clocks that
-jump. After each step the invariants hold; at the end one undisturbed run brings both stores to where
-the model of the shop says, and what wakes up after that changes nothing.
+fail or lose their answers, jobs that take effect late, a full disk, files that decay, clocks
+that jump. After each step the invariants hold; at the end one undisturbed run brings both stores
+to where the model of the shop says, and what wakes up after that changes nothing.
 
 To replay what failed: run again (hypothesis keeps failures in `.hypothesis`), paste the printed
 `@reproduce_failure(…)` above the class, or give the seed to pytest: `--hypothesis-seed=NUMBER`.
@@ -60,6 +60,7 @@ class Protocol(RuleBasedStateMachine):
         folder = self.opened.enter_context(tempfile.TemporaryDirectory(dir=_fast_folder()))
         self.world = self.opened.enter_context(World(Path(folder)).opened())
         self.world.postgres.told = self.judge_told
+        self.world.postgres.watch = self.nothing_owed_is_lost
         self.seen: dict[tuple[LoadTable, object], tuple[int, int]] = {}
 
     # --- work ---------------------------------------------------------------------------------
@@ -91,6 +92,17 @@ class Protocol(RuleBasedStateMachine):
         self.world.let_go_on(self._one(data), turns, newest_first=newest_first)
 
     @precondition(lambda self: self.world.living)
+    @rule(data=st.data(), kind=st.sampled_from(("load/", "merge/", "partials/", "rollups/")))
+    def a_run_goes_on_until_a_job(self, data: st.DataObject, kind: str) -> None:
+        process, jobs = self._one(data), self.world.bigquery.jobs
+        before, most = len(jobs), 200
+        while most and not process.ended and process.alive:
+            if any(job.name.startswith(kind) for job in list(jobs.values())[before:]):
+                return
+            self.world.let_go_on(process, 1)
+            most -= 1
+
+    @precondition(lambda self: self.world.living)
     @rule(data=st.data())
     def a_run_goes_to_its_end(self, data: st.DataObject) -> None:
         self.world.let_go_on(self._one(data), None)
@@ -101,12 +113,11 @@ class Protocol(RuleBasedStateMachine):
     def a_run_is_killed(self, data: st.DataObject) -> None:
         self.world.kill(self._one(data))
 
-    @rule()
-    def power_fails(self) -> None:
-        self.world.lose_power()
-
-    @rule(syncs=st.integers(0, 8))
-    def power_will_fail_at_a_sync(self, syncs: int) -> None:
+    @rule(syncs=st.none() | st.integers(0, 8))
+    def power_fails(self, syncs: int | None) -> None:
+        """At once, or at a sync to come."""
+        if syncs is None:
+            self.world.lose_power()
         self.world.disk.dies_in = syncs
 
     # --- time ---------------------------------------------------------------------------------
@@ -126,33 +137,35 @@ class Protocol(RuleBasedStateMachine):
         self.world.postgres.now += seconds
 
     # --- trouble ------------------------------------------------------------------------------
-    @rule(postgres=st.booleans(), calls=_counts)
-    def a_call_will_fail(self, postgres: bool, calls: int) -> None:
-        self._trouble(postgres).fail_in = calls
+    @rule(
+        postgres=st.booleans(), kind=st.sampled_from(("fail", "lose", "down", "up")), calls=_counts
+    )
+    def a_service_is_in_trouble(self, postgres: bool, kind: str, calls: int) -> None:
+        trouble = self._trouble(postgres)
+        if kind == "fail":
+            trouble.fail_in = calls
+        elif kind == "lose":
+            trouble.lose_in = calls
+        else:
+            trouble.down = kind == "down"
 
-    @rule(postgres=st.booleans(), calls=_counts)
-    def an_answer_will_be_lost(self, postgres: bool, calls: int) -> None:
-        self._trouble(postgres).lose_in = calls
-
-    @rule(postgres=st.booleans(), down=st.booleans())
-    def a_service_goes_or_comes(self, postgres: bool, down: bool) -> None:
-        self._trouble(postgres).down = down
-
-    @rule(looks=st.sampled_from((0, 0, 1, 1_000)))
-    def jobs_take_so_long(self, looks: int) -> None:
-        self.world.bigquery.looks = looks
+    @rule(
+        looks=st.sampled_from((0, 0, 1, 1_000)),
+        waits=st.sampled_from(("", "merge/transactions", "merge/users")),
+        failing=st.integers(0, 3),
+    )
+    def jobs_are_slow_or_fail(self, looks: int, waits: str, failing: int) -> None:
+        bigquery = self.world.bigquery
+        bigquery.looks, bigquery.holds, bigquery.fail_jobs = looks, waits, [False] * failing
 
     @rule()
     def jobs_that_were_waiting_take_effect(self) -> None:
         self.world.bigquery.finish_jobs()
 
-    @rule(jobs=st.integers(1, 4))
-    def load_jobs_will_fail(self, jobs: int) -> None:
-        self.world.bigquery.fail_jobs = [False] * jobs
-
     @rule(full=st.booleans())
     def the_disk_fills_or_is_emptied(self, full: bool) -> None:
         self.world.disk.full = full
+        self.world.disk.repair()
 
     @precondition(lambda self: self.world.postgres.owed)
     @rule(data=st.data())
@@ -161,10 +174,6 @@ class Protocol(RuleBasedStateMachine):
         entry = owed[data.draw(st.integers(0, len(owed) - 1), label="entry")]
         if Path(entry.path).exists():
             self.world.disk.rot(Path(entry.path))
-
-    @rule()
-    def what_decayed_is_restored(self) -> None:
-        self.world.disk.repair()
 
     # --- what must hold -----------------------------------------------------------------------
     @invariant()
@@ -215,7 +224,7 @@ class Protocol(RuleBasedStateMachine):
         world = self.world
         world.disk.repair()
         world.disk.full, world.disk.dies_in = False, None
-        world.bigquery.looks, world.bigquery.fail_jobs = 0, []
+        world.bigquery.looks, world.bigquery.holds, world.bigquery.fail_jobs = 0, "", []
         for postgres in (True, False):
             trouble = self._trouble(postgres)
             trouble.down, trouble.fail_in, trouble.lose_in = False, None, None
@@ -316,4 +325,4 @@ def test_whatever_happens_both_stores_end_where_the_model_says() -> None:
 
 @pytest.mark.torture
 def test_whatever_happens_often_both_stores_end_where_the_model_says() -> None:
-    run_state_machine_as_test(Protocol, settings=_settings(3_000, 50))
+    run_state_machine_as_test(Protocol, settings=_settings(1_000, 50))

@@ -47,7 +47,6 @@ class FakeService:
     columns_of: dict[str, frozenset[str]] = field(default_factory=dict)
     sent: list[tuple[str, str]] = field(default_factory=list)
     labels: list[Mapping[str, str]] = field(default_factory=list)
-    submitted: list[str] = field(default_factory=list)
     on_poll: threading.Event = field(default_factory=threading.Event)
     where: str = "US"
     days_of: dict[str, frozenset[date]] = field(default_factory=dict)
@@ -96,7 +95,6 @@ class FakeService:
         self, statement: Statement, *, job_id: str, labels: Mapping[str, str]
     ) -> JobState:
         self.sent.append(("query", statement.sql))
-        self.submitted.append(job_id)
         self.labels.append(labels)
         return self._step(job_id)
 

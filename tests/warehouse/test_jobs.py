@@ -144,32 +144,6 @@ async def test_repeats_end() -> None:
     assert service.kinds() == ["query"] * ATTEMPTS
 
 
-async def test_a_job_of_a_series_runs_after_those_that_others_sent_before() -> None:
-    theirs = replace(running(), existed=True, submission="theirs")
-    service = scripted(
-        theirs, ended(rows=3), replace(failed("invalid"), existed=True), ended(rows=7)
-    )
-    async with jobs_of(service) as (jobs, _):
-        assert (await jobs.run(STATEMENT, series="g1_1_0")).rows == 7
-        assert jobs.cost == JobCost(jobs=1)
-    assert service.kinds() == ["query", "poll", "query", "query"]
-    assert service.submitted == [f"techmart_rollups_some_g1_1_0_{number}" for number in range(3)]
-    assert len({given["submission"] for given in service.labels}) == 3
-
-
-async def test_a_job_of_a_series_whose_answer_was_lost_is_not_run_twice() -> None:
-    service = FakeService()
-
-    def found() -> JobState:
-        own = service.labels[-1]["submission"]
-        return replace(ended(rows=7), existed=True, submission=own)
-
-    service.script = iter([found])
-    async with jobs_of(service) as (jobs, _):
-        assert (await jobs.run(STATEMENT, series="g1_1_0")).rows == 7
-    assert service.kinds() == ["query"]
-
-
 async def test_behind_a_fence_nothing_is_sent_any_more() -> None:
     service, asked = FakeService(), 0
 
