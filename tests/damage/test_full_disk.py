@@ -61,7 +61,8 @@ async def test_a_full_spool_ends_the_run_and_the_next_one_carries_on(
     # What is committed has a file; it is gone with that disk, and written again.
     [stored] = await shop.rows("SELECT count(*) FROM transactions")
     # A batch that was being committed when another one failed may not be counted.
-    assert failed["feeds"]["transactions"]["loaded"] <= stored["count"] < 2500
+    told = failed["feeds"]["transactions"]
+    assert told["loaded"] - told["corrected"] <= stored["count"] < 2500
     await shop.load(generated)
     await quiet.load(generated)
     assert await shop.state() == await quiet.state()

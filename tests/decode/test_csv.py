@@ -6,8 +6,8 @@ from dataclasses import replace
 from unittest import mock
 
 import pytest
+from broken import NOISE, forms, holds_for, mutated
 from csv_documents import COLUMNS, SIGNS, csv_feeds
-from damage import NOISE, forms, holds_for, mutated
 from decode_support import CONTRACT, cut, plain, read, whole
 from hypothesis import example, given, settings
 from hypothesis import strategies as st

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from broken import forms, holds_for, mutated
 from csv_documents import SIGNS, csv_feeds
-from damage import forms, holds_for, mutated
 from decode_support import CONTRACT, NOTHING, Decoded, plain, read, source
 from hypothesis import strategies as st
 from invariants import examined, small_steps

@@ -10,7 +10,7 @@ from pathlib import Path
 import csv_documents
 import pyarrow as pa
 import pytest
-from damage import NOISE, forms, holds_for, mutated
+from broken import NOISE, forms, holds_for, mutated
 from decode_support import CONTRACT, read
 from hypothesis import strategies as st
 from invariants import FEED, examined, small_steps

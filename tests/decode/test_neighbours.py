@@ -7,8 +7,8 @@ import csv
 import io
 
 import pytest
+from broken import NOISE, forms, holds_for
 from csv_documents import HEADER, SIGNS
-from damage import NOISE, forms, holds_for
 from decode_support import Record, read, transaction, transactions
 from hypothesis import strategies as st
 from invariants import FEED, small_steps

@@ -8,7 +8,7 @@ import json
 from decimal import Decimal
 
 import pytest
-from damage import forms, holds_for, mutated
+from broken import forms, holds_for, mutated
 from decode_support import CONTRACT, Record, Rejected, read, transactions
 from invariants import examined
 from rfc8259 import (

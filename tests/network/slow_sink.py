@@ -26,6 +26,7 @@ from techmart_fast.pipeline.load import FeedLoad, LoadPlan
 from techmart_fast.pipeline.meter import Meter
 from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import SilentObserver
+from techmart_fast.pipeline.stopping import Stop
 from techmart_fast.postgres import BatchOutcome, BatchWrite, Lease
 from techmart_fast.records import Block, Cut, Feed, FeedCounts, SourceFile
 
@@ -123,6 +124,7 @@ def slow_load(
         meter=Meter(),
         observer=SilentObserver(),
         committed=lambda: None,
+        stop=Stop(),
     )
 
 

@@ -4,7 +4,8 @@ It has the methods of `PostgresSink` that a run calls. Its tables are a `Ledger`
 `tests/postgres/test_sink_any_history.py` holds the real sink to.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID, uuid5
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 
 from techmart_fast.errors import LeaseHeldError, SinkError
 from techmart_fast.postgres import (
+    EXPORTED,
     BatchOutcome,
     BatchWrite,
     DonePart,
@@ -360,6 +362,26 @@ class FakePostgres(PostgresSink):
             one.published = True
         self._answer()
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator["FakeSnapshot"]:  # type: ignore[override]  # its stand-in
+        yield FakeSnapshot(await self._call())
+
+    async def replace_files(
+        self, lease: Lease, files: Mapping[int, SpooledFile]
+    ) -> list[OutboxEntry]:
+        server = await self._call(lease)
+        for one in server.outbox:
+            if file := files.get(one.entry.entry_id):
+                one.entry = replace(
+                    one.entry,
+                    path=str(file.path),
+                    sha256=file.sha256,
+                    rows=file.rows,
+                    size_bytes=file.size_bytes,
+                )
+        self._answer()
+        return [one.entry for one in server.outbox if one.entry.entry_id in files]
+
     async def begin_repair(self, lease: Lease, staging_table: str) -> None:
         server = await self._call(lease)
         server.repairs.setdefault(staging_table, lease.run_id)
@@ -376,6 +398,20 @@ class FakePostgres(PostgresSink):
         for table in staging_tables:
             server.repairs.pop(table, None)
         self._answer()
+
+
+@dataclass(frozen=True, slots=True)
+class FakeSnapshot:
+    """What the mending of spool files reads."""
+
+    server: Server
+
+    async def owed_pages(
+        self, table: str, entries: Collection[int]
+    ) -> AsyncGenerator[pa.Table, None]:
+        rows = [row for number in entries for row in self.server.sent[number]]
+        if rows:
+            yield pa.Table.from_pylist(rows, schema=EXPORTED[table])
 
 
 def _priority(version: Version[Row]) -> Row:
