@@ -16,6 +16,7 @@ from techmart_fast.pipeline.sinks import open_sinks
 from techmart_fast.postgres import QuarantineFilter
 from techmart_fast.records import Feed
 from techmart_fast.results import RunStatus
+from tests.forms import long_form
 from tests.shops import Shop, sources_in
 
 MakeShop = Callable[..., Shop]
@@ -59,7 +60,7 @@ def ids(path: Path) -> list[str]:
     return [json.loads(one.rstrip(","))["transaction_id"] for one in lines if "{" in one]
 
 
-@pytest.mark.parametrize("file_format", list(FileFormat))
+@pytest.mark.parametrize("file_format", long_form(FileFormat, short=(FileFormat.JSON,)))
 async def test_a_refused_row_is_kept_with_its_bytes_and_its_neighbours_are_loaded(
     make_shop: MakeShop, tmp_path: Path, file_format: FileFormat
 ) -> None:

@@ -19,6 +19,7 @@ from techmart_fast.postgres import PostgresSink, QuarantineFilter, WaitingRecord
 from techmart_fast.records import Feed
 from techmart_fast.results import RunStatus
 from techmart_fast.warehouse import WarehouseSink
+from tests.forms import long_form
 from tests.odd_shop import PRODUCTS, USERS, sale
 from tests.shops import Shop, State
 
@@ -115,7 +116,7 @@ async def damaged(make_shop: MakeShop, tmp_path: Path) -> Shop:
     return shop
 
 
-@pytest.mark.parametrize("like", ["ndjson", "json", "csv"])
+@pytest.mark.parametrize("like", long_form(("ndjson", "json", "csv"), short=("csv",)))
 async def test_corrected_records_end_in_the_state_of_files_that_were_right(
     make_shop: MakeShop, tmp_path: Path, like: str
 ) -> None:
@@ -194,7 +195,9 @@ async def test_a_csv_record_may_be_corrected_as_an_object(damaged: Shop) -> None
     assert await is_equal(damaged)
 
 
-@pytest.mark.parametrize("place", ["write", "premium_users", "publish"])
+@pytest.mark.parametrize(
+    "place", long_form(("write", "premium_users", "publish"), short=("publish",))
+)
 async def test_an_interrupted_replay_is_carried_on(
     damaged: Shop, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:

@@ -25,6 +25,7 @@ from techmart_fast.postgres import PostgresSink, export
 from techmart_fast.results import RunStatus
 from techmart_fast.settings import BigQuerySettings, Settings
 from techmart_fast.warehouse import LoadGroup, WarehouseSink
+from tests.forms import long_form
 from tests.odd_shop import compared, facts, feeds, in_warehouse, loaded, sale
 from tests.shops import Shop
 
@@ -206,7 +207,9 @@ async def test_repairs_interrupted_at_every_step_one_after_the_other_are_healed_
     assert waiting == []
 
 
-@pytest.mark.parametrize(("step", "late"), [("replace", True), ("refresh", False)])
+@pytest.mark.parametrize(
+    ("step", "late"), long_form((("replace", True), ("refresh", False)), short=(("replace", True),))
+)
 async def test_what_an_interrupted_repair_replaced_is_computed_by_the_next_sync(
     loaded: Shop, monkeypatch: pytest.MonkeyPatch, step: str, late: bool
 ) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import duckdb
 
 from techmart_fast.standin.bqtypes import BqType, Kind, quoted
+from techmart_fast.standin.refs import TableRef
 from techmart_fast.standin.resources import Table
 from techmart_fast.standin.work import physical
 
@@ -41,6 +42,10 @@ class Volume:
         return sum(self.columns.values())
 
 
+_KNOWN: dict[TableRef, tuple[Table, dict[str, int]]] = {}
+"""Sizes that were looked up, by column: they hold for as long as the table is as it was then."""
+
+
 def table_bytes(
     cursor: duckdb.DuckDBPyConnection, table: Table, names: Collection[str] | None = None
 ) -> Volume:
@@ -48,15 +53,22 @@ def table_bytes(
 
     Names are in lower case. Only columns whose values differ in size are looked at.
     """
+    described, known = _KNOWN.get(table.ref, (table, {}))
+    if described is not table:
+        # A change of a table, be it of its rows, makes another description of it.
+        known = {}
     asked = [one for one in table.schema if names is None or one.name.lower() in names]
     sizes = {one.name.lower(): _FIXED.get(one.type.kind, 0) for one in asked}
     uneven = [one for one in asked if one.type.kind not in _FIXED]
-    if uneven:
-        texts = ", ".join(f"avg({_size(quoted(one.name), one.type, 0)})" for one in uneven)
+    unknown = [one for one in uneven if one.name.lower() not in known]
+    if unknown:
+        texts = ", ".join(f"avg({_size(quoted(one.name), one.type, 0)})" for one in unknown)
         sample = f"SELECT * FROM {physical(table.ref)} LIMIT {_SAMPLE_ROWS}"
         (row,) = cursor.execute(f"SELECT {texts} FROM ({sample})").fetchall()
-        sizes |= {one.name.lower(): round(size or 0) for one, size in zip(uneven, row, strict=True)}
-    return Volume(columns=sizes)
+        found = zip(unknown, row, strict=True)
+        known = known | {one.name.lower(): round(size or 0) for one, size in found}
+        _KNOWN[table.ref] = (table, known)
+    return Volume(columns=sizes | {one.name.lower(): known[one.name.lower()] for one in uneven})
 
 
 def _size(value: str, kind: BqType, depth: int) -> str:

@@ -283,7 +283,13 @@ def started(*arguments: str, home: Path, **settings: str) -> subprocess.Popen[st
     )
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.torture),
+    ],
+)
 def test_a_stopped_run_says_so_and_the_next_one_carries_on(
     number: signal.Signals, code: int, home: Path, tmp_path: Path
 ) -> None:

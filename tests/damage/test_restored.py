@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from techmart_fast.api import reconcile, sync
 from techmart_fast.local import LocalPostgres
 from techmart_fast.pipeline.reconciled import Standing
@@ -11,6 +13,7 @@ from tests.odd_shop import feeds, sale
 from tests.shops import Shop, with_postgres
 
 
+@pytest.mark.torture
 async def test_what_came_since_is_loaded_again_and_the_warehouse_repaired(
     shop: Shop,
     postgres_server: LocalPostgres,

@@ -249,6 +249,7 @@ def test_what_is_not_supported_is_refused_clearly(shop: Shop, sql: str) -> None:
     job = shop.job(sql)
     with pytest.raises(MethodNotImplemented, match="stand-in"):
         job.result(retry=None)
+    job.reload()
     assert job.error_result["reason"] == "notImplemented"
 
 

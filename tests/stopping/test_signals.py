@@ -61,7 +61,7 @@ def end_of(child: subprocess.Popen[str]) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("signals", "code"),
     [
-        pytest.param((signal.SIGTERM,), 143, id="grace time"),
+        pytest.param((signal.SIGTERM,), 143, id="grace time", marks=pytest.mark.torture),
         pytest.param((signal.SIGTERM, signal.SIGTERM), 143, id="second SIGTERM"),
         pytest.param(
             (signal.SIGINT, signal.SIGTERM), 130, id="other signal", marks=pytest.mark.torture

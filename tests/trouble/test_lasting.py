@@ -6,6 +6,7 @@ import pytest
 
 from techmart_fast.errors import ExitCode
 from techmart_fast.results import RunStatus
+from tests.forms import long_form
 from tests.shops import State, sources_in
 from tests.trouble.asking import (
     LOAD_JOB,
@@ -29,7 +30,7 @@ LASTING: dict[str, tuple[list[Fault], str]] = {
 }
 
 
-@pytest.mark.parametrize("trouble", LASTING)
+@pytest.mark.parametrize("trouble", long_form(LASTING, short=("quotaExceeded", "a stuck MERGE")))
 @pytest.mark.usefixtures("quick_clock")
 async def test_a_run_ends_in_time_and_the_next_one_completes_it(
     trouble: str,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.forms import long_form
 from tests.shops import State
 from tests.trouble.asking import (
     LOAD_JOB,
@@ -34,9 +35,15 @@ PASSING: dict[str, list[Fault]] = {
     "a MERGE that ends with a passing error": [{**MERGE_JOB, "reason": "backendError"}],
     "slow jobs": [{"job": "^techmart_", "delay_seconds": 0.3, "times": 3}],
 }
+OFTEN = (
+    "503 though an upload was accepted",
+    "an upload whose answer is lost",
+    "a load job that ends with errors",
+    "a MERGE that ends with a passing error",
+)
 
 
-@pytest.mark.parametrize("trouble", PASSING)
+@pytest.mark.parametrize("trouble", long_form(PASSING, short=OFTEN))
 async def test_a_run_gets_over(
     trouble: str,
     make_shop: MakeShop,

@@ -5,10 +5,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from random import Random
+
+import pytest
 
 from techmart_fast.contract import Contract, default_contract
 from techmart_fast.warehouse import LoadGroup, LoadTable
+from tests.forms import long_form
 from tests.model import rollups as model
 from tests.model.shop import Product, Purchase, User
 from tests.warehouse.loading import Row, Warehouse
@@ -164,17 +168,18 @@ def _cents(amount: object) -> int:
     return int(amount.scaleb(2))
 
 
-def test_fifty_pieces_in_any_order_end_as_the_model_says(told: Callable[..., None]) -> None:
-    told(pieces_in_any_order)
+@pytest.mark.parametrize("pieces", long_form((12, 50), short=(12,)))
+def test_pieces_in_any_order_end_as_the_model_says(told: Callable[..., None], pieces: int) -> None:
+    told(partial(pieces_in_any_order, pieces))
 
 
-async def pieces_in_any_order(warehouse: Warehouse) -> None:
+async def pieces_in_any_order(pieces: int, warehouse: Warehouse) -> None:
     random, authority = Random(1), Authority()
     records = versions(random)
     random.shuffle(records)
     # Parents first, as PostgreSQL holds rows back until then.
     records.sort(key=lambda one: one[0] is LoadTable.TRANSACTIONS and random.random() < 0.7)
-    cuts = sorted(random.sample(range(1, len(records)), 49))
+    cuts = sorted(random.sample(range(1, len(records)), pieces - 1))
     groups: list[LoadGroup] = []
     for first, last in zip([0, *cuts], [*cuts, len(records)], strict=True):
         accepted, old_dates = authority.accept(records[first:last])

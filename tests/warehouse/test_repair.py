@@ -12,6 +12,7 @@ from techmart_fast.errors import WarehouseError, WrongWarehouseError
 from techmart_fast.warehouse import Owner, Refreshed
 from techmart_fast.warehouse.rollups import Rollups
 from techmart_fast.warehouse.statements import Statement
+from tests.forms import long_form
 from tests.warehouse.loading import Row, Warehouse
 from tests.warehouse.values import transaction
 
@@ -65,9 +66,9 @@ def test_another_contract_that_is_interrupted_leaves_no_figures_of_it(
 @pytest.mark.parametrize(
     "lost",
     [
-        ["orders_by_user"],
+        pytest.param(["orders_by_user"], marks=pytest.mark.torture),
         ["orders_by_product", "product_performance"],
-        ["partial_orders", "user_analytics"],
+        pytest.param(["partial_orders", "user_analytics"], marks=pytest.mark.torture),
         ["partial_totals", "partial_users", "partial_products"],
         ["daily_sales_summary", "financial_reports"],
     ],
@@ -100,7 +101,9 @@ def test_what_is_computed_is_computed_again_where_its_table_was_lost(
     told(story)
 
 
-@pytest.mark.parametrize("lost", ["transactions", "users", "rejected_transactions"])
+@pytest.mark.parametrize(
+    "lost", long_form(("transactions", "users", "rejected_transactions"), short=("transactions",))
+)
 def test_a_table_of_loaded_rows_that_was_lost_is_not_begun_anew(
     told: Callable[..., None], lost: str
 ) -> None:
