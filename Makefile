@@ -35,7 +35,11 @@ run: $(INSTALLED) ## Load the sample: raw feeds to PostgreSQL, warehouse, rollup
 test: $(INSTALLED) ## Run all tests. ARGS="…" for pytest.
 	$(BIN) -m pytest --numprocesses=$(WORKERS) --dist=loadfile $(ARGS)
 
-torture: $(INSTALLED) ## Run the tests that break one thing at many places.
+torture: $(INSTALLED) ## Run the long forms: crashes, cuts and fuzzing at many places. An hour or two.
+	# The fuzzer has no build for every platform: without it only its tests are skipped.
+	$(BIN) -m pip install --quiet --disable-pip-version-check --no-input --only-binary :all: --no-deps \
+		--require-hashes --requirement requirements-fuzz.txt || \
+		echo "The fuzzer (atheris) can't be installed here; its tests are skipped." >&2
 	$(BIN) -m pytest --numprocesses=$(WORKERS) --dist=loadfile -m torture $(ARGS)
 
 check: $(INSTALLED) ## What a change must pass: style, types, all tests.
@@ -93,4 +97,8 @@ lock: ## Write requirements.txt anew from pyproject.toml. ARGS=--upgrade for new
 		--allow-unsafe --strip-extras --no-header --no-annotate --no-emit-index-url \
 		--no-emit-find-links --no-emit-trusted-host --no-emit-options \
 		--output-file=requirements.txt $(ARGS) pyproject.toml
+	echo 'atheris>=3.0' | $(PLAIN_PIP) $(LOCK)/bin/python -m piptools compile --quiet \
+		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		--no-emit-trusted-host --no-emit-options --strip-extras \
+		--output-file=requirements-fuzz.txt $(ARGS) -
 	rm -rf $(LOCK)
