@@ -33,14 +33,14 @@ run: $(INSTALLED) ## Load the sample: raw feeds to PostgreSQL, warehouse, rollup
 	$(BIN) -m techmart_fast run $(ARGS)
 
 test: $(INSTALLED) ## Run all tests. ARGS="…" for pytest.
-	$(BIN) -m pytest --numprocesses=$(WORKERS) --dist=loadfile $(ARGS)
+	$(BIN) -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 torture: $(INSTALLED) ## Run the long forms: crashes, cuts and fuzzing at many places. An hour or two.
 	# The fuzzer has no build for every platform: without it only its tests are skipped.
 	$(BIN) -m pip install --quiet --disable-pip-version-check --no-input --only-binary :all: --no-deps \
 		--require-hashes --requirement requirements-fuzz.txt || \
 		echo "The fuzzer (atheris) can't be installed here; its tests are skipped." >&2
-	$(BIN) -m pytest --numprocesses=$(WORKERS) --dist=loadfile -m torture $(ARGS)
+	$(BIN) -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder -m torture $(ARGS)
 
 check: $(INSTALLED) ## What a change must pass: style, types, all tests.
 	$(BIN) -m ruff check --quiet .

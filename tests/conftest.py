@@ -3,6 +3,7 @@
 import asyncio
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
@@ -24,12 +25,25 @@ ANOTHER_SERVER = Path(os.environ.get("TECHMART_TEST_POSTGRES_BIN") or "/usr/lib/
 """Binaries of a second PostgreSQL version; tests of `every_server` use it when it is there."""
 
 SQL_SECONDS = 60
+_WHOLE_RUNS = frozenset({"shop_home", "told", "home"})
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "every_server: run with each PostgreSQL version that this machine has"
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first: a worker that begins one last would keep the others waiting.
+
+    Whole runs are what takes long.
+    """
+    runs: Counter[Path] = Counter()
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        runs[item.path] += not _WHOLE_RUNS.isdisjoint(fixtures)
+    items.sort(key=lambda item: -runs[item.path])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
