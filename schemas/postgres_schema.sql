@@ -472,10 +472,17 @@ CREATE TABLE IF NOT EXISTS techmart_loader.quarantine (
     rejected_at       timestamptz NOT NULL DEFAULT now(),
     resolved_at       timestamptz,
     resolved_batch_no bigint,
+    corrected         boolean     NOT NULL DEFAULT false,
     CONSTRAINT quarantine_position_once UNIQUE (feed, source_ordinal, source_offset)
 );
 COMMENT ON TABLE techmart_loader.quarantine IS
     'Rejected records with reason, place and raw bytes; resolved when accepted later.';
+COMMENT ON COLUMN techmart_loader.quarantine.corrected IS
+    'Accepted in other words than its file has: whoever reads the file again leaves this record out.';
+CREATE INDEX IF NOT EXISTS quarantine_corrected
+    ON techmart_loader.quarantine (feed, source_ordinal, source_offset) WHERE corrected;
+COMMENT ON INDEX techmart_loader.quarantine_corrected IS
+    'Serves batches of files that have corrected records.';
 COMMENT ON INDEX techmart_loader.quarantine_position_once IS
     'Serves listing in source order, marking as resolved, and keeps a rerun from doubling rows.';
 

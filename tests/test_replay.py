@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -228,6 +229,73 @@ async def _gone(*_: object, **__: object) -> None:
     raise DecodeError("broken here")
 
 
+async def test_a_corrected_record_is_not_news_to_whoever_reads_its_file_again(
+    damaged: Shop, tmp_path: Path
+) -> None:
+    await replayed(damaged, corrections=corrections(await waiting(damaged)))
+    before = await damaged.state()
+    # By this contract the file's own words are right, and would be another transaction.
+    other = tmp_path / "other.toml"
+    other.write_text(
+        '[transactions.values.currency]\nXXX = "USD"\n'
+        '[transactions.values.status]\ncomplete_ = "failed"\n'
+    )
+    again = await damaged.run(
+        feeds(tmp_path, sales(right=False), users=WRONG_USERS), contract=load_contract(other)
+    )
+    counts = again.feeds[Feed.TRANSACTIONS]
+    assert (counts.adds_up, counts.rejected, counts.loaded) == (True, 0, 0)
+    assert (again.feeds[Feed.USERS].rejected, again.feeds[Feed.USERS].duplicate) == (0, 4)
+    assert not await waiting(damaged)
+    assert await damaged.state() == before
+    assert await is_equal(damaged)
+
+
+async def test_corrections_of_another_database_are_refused_before_anything_is_changed(
+    damaged: Shop,
+) -> None:
+    records = await waiting(damaged)
+    mended = corrections(records)
+    strange = records[-1].number
+    place = {"feed": "transactions", "source_name": records[-1].source.name, "source_offset": 7}
+    mended[strange] = replace(mended[strange], place=place)
+    refused = await replay(settings=damaged.settings, corrections=mended)
+    assert refused.run.exit_code is ExitCode.USAGE
+    assert f"record {strange} is of another one" in str(refused.run.error)
+    assert await waiting(damaged) == records
+
+
+async def test_records_stay_those_of_the_run_that_rejected_them(damaged: Shop) -> None:
+    [first] = await damaged.rows("SELECT run_id FROM techmart_loader.runs")
+    records = await waiting(damaged, run_id=first["run_id"])
+    await replayed(damaged)
+    assert await waiting(damaged, run_id=first["run_id"]) == records
+
+
+async def test_a_file_whose_header_does_not_fit_the_contract_holds_up_no_other(
+    damaged: Shop, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(
+        '[users.fields]\nemail = "mail"\n[transactions.values.currency]\nXXX = "CAD"\n'
+    )
+    result = await replayed(damaged, contract=load_contract(other))
+    assert (list(result.unfit.values()), result.resolved) == ([1], 1)
+    assert "has no column 'mail'" in result.notes[0]
+
+
+def test_numbers_of_a_corrected_record_are_kept_letter_by_letter(tmp_path: Path) -> None:
+    path = tmp_path / "corrected.ndjson"
+    path.write_bytes(
+        b'\xef\xbb\xbf{"number": 7, "record": '
+        b'{"amount": 10.000000000000000001, "n": [1e400, "\\u00e9"]}}'
+    )
+    assert json.loads(read_corrections(path)[7].raw, parse_float=str) == {
+        "amount": "10.000000000000000001",
+        "n": ["1e400", "é"],
+    }
+
+
 async def test_records_are_chosen_by_number_reason_and_feed(damaged: Shop) -> None:
     numbers = {one.record_key: one.number for one in await waiting(damaged)}
     mended = corrections(await waiting(damaged))
@@ -291,6 +359,10 @@ async def test_pages_of_the_quarantine_are_bounded_in_rows_and_bytes(damaged: Sh
         ("{", "line 1: this is no JSON"),
         ('{"raw": "x"}', "line 1: there is no number"),
         ('{"number": true, "raw": "x"}', "line 1: there is no number"),
+        ('{"number": 1.0, "raw": "x"}', "line 1: there is no number"),
+        ('{"number": 9223372036854775808, "raw": "x"}', "line 1: no record has so large a number"),
+        ('{"number": 1, "record": {"a": 1, "a": 2}}', "line 1: a name stands twice"),
+        ('{"number": 1, "record": {"a": NaN}}', "line 1: this is no JSON"),
         ('{"number": 1}', "line 1: it needs either 'raw' or 'record'"),
         ('{"number": 1, "raw": "x", "record": {}}', "line 1: it needs either"),
         (

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import RenderableType
@@ -71,15 +72,14 @@ def replay_and_tell(
 
         runner: Runner[ReplayResult] = Runner(on_stop=end)
         result = runner.run(work)
+    if runner.stopped_by is not None and result.run.exit_code is ExitCode.INTERRUPTED:
+        result = replace(result, run=replace(result.run, exit_code=runner.stopped_by))
     if as_json:
         write_out(to_json(result.to_dict()))
     elif not quiet:
         show(*for_people(result))
     if (quiet or as_json) and result.run.error:
         write_err(result.run.error)
-    interrupted = result.run.exit_code is ExitCode.INTERRUPTED
-    if runner.stopped_by is not None and interrupted:
-        return runner.stopped_by
     return result.run.exit_code
 
 
@@ -87,6 +87,8 @@ def for_people(result: ReplayResult) -> Iterator[RenderableType]:
     """What became of the records, as parts to print below each other."""
     if result.run.feeds:
         yield counts_table(result.run.feeds)
+    if result.run.released:
+        yield f"Held transactions released: {number(result.run.released)}"
     if result.refused:
         made = table("number", "feed", "rejected again", right=["number"])
         for one in result.refused:

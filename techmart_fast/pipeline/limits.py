@@ -48,7 +48,7 @@ class RejectionLimit:
             judged = at_end or seen >= LEAST_READ
             if judged and total > self.most * seen:
                 share = Decimal(100 * total) / max(seen, 1)
-                limit = f"{self.most * 100:f}".rstrip("0").rstrip(".")
+                limit = f"{(self.most * 100).normalize():f}"
                 raise LimitReachedError(
                     f"{total:,} of {seen:,} records were rejected ({share:.2f}%), more than "
                     f"--max-rejected {limit}%.",

@@ -3,12 +3,13 @@
     quarantine ─▶ decode, validate, enrich ─▶ PostgreSQL, at the position of old ─▶ warehouse
 
 A record keeps the position that it had in its file, so the state is the one that there would be had
-it been right from the start: newer versions of its id stay. What is accepted is marked as resolved
-in the transaction that stores it; whenever a replay is interrupted, it can be run again.
+it been right from the start: newer versions of its id stay. (The quality of its day goes on telling
+that it was rejected.) What is accepted is marked as resolved in the transaction that stores it, and
+what was corrected is settled: whoever reads its file again leaves that record out. Whenever a replay is interrupted, it can be run again.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,8 +19,8 @@ from uuid import uuid4
 import pyarrow as pa
 
 from techmart_fast.contract import Contract, default_contract
-from techmart_fast.errors import RefusedRowError
-from techmart_fast.pipeline.corrections import Correction
+from techmart_fast.errors import ConfigError, DecodeError, RefusedRowError
+from techmart_fast.pipeline.corrections import LARGEST_NUMBER, Correction
 from techmart_fast.pipeline.following import load_and_publish, publisher_of, spool_folder
 from techmart_fast.pipeline.identity import identify_replay
 from techmart_fast.pipeline.journal import Journal
@@ -65,10 +66,11 @@ class ReplayRequest:
     @property
     def asked(self) -> Collection[int] | None:
         """The numbers of the records that are asked for; None for all that wait."""
-        if self.corrections is None:
-            return self.numbers
-        given = set(self.corrections)
-        return given if self.numbers is None else given & set(self.numbers)
+        choices = [set(one) for one in (self.corrections, self.numbers) if one is not None]
+        if not choices:
+            return None
+        given = set.intersection(*choices)
+        return {number for number in given if 0 <= number <= LARGEST_NUMBER}
 
 
 async def replay_quarantine(request: ReplayRequest) -> ReplayResult:
@@ -119,6 +121,7 @@ async def replay_quarantine(request: ReplayRequest) -> ReplayResult:
         refused=tuple(told.refused),
         cut_off=told.cut_off,
         without_header=told.without_header,
+        unfit=dict(told.unfit),
         not_waiting=0 if asked is None or run.error else len(asked) - told.seen,
     )
 
@@ -131,6 +134,7 @@ class _Told:
     seen: int = 0
     cut_off: int = 0
     without_header: int = 0
+    unfit: dict[str, int] = field(default_factory=dict)
 
 
 class _Replay:
@@ -158,7 +162,12 @@ class _Replay:
         self._corrections = request.corrections or {}
 
     async def do(self) -> None:
-        """Commit what is accepted, parents first; what they release comes before transactions."""
+        """Commit what is accepted, parents first; what they release comes before transactions.
+
+        Raises:
+            ConfigError: corrections are of other records than the numbers say; nothing was changed.
+        """
+        await self._check_corrections()
         for feed in Feed:
             if feed is Feed.TRANSACTIONS:
                 await release_held(
@@ -169,22 +178,40 @@ class _Replay:
                     committed=self._committed,
                     stop=self._stop,
                 )
-            if self._request.filters.feed in (None, feed):
-                await self._feed(feed)
+            await self._feed(feed)
+
+    async def _check_corrections(self) -> None:
+        if not self._corrections:
+            return
+        for feed in Feed:
+            async for waiting in self._waiting(feed):
+                for record in waiting:
+                    if not self._corrections[record.number].is_of(record):
+                        raise ConfigError(
+                            f"The correction of record {record.number} is of another one: here "
+                            "that number stands for a record of another file or place.",
+                            hint="Is it of this database? Export the records again.",
+                        )
+
+    async def _waiting(self, feed: Feed) -> AsyncIterator[list[WaitingRecord]]:
+        """What is to be replayed of a feed, page by page, until a stop is asked for."""
+        behind = (-1, -1)
+        while self._request.filters.feed in (None, feed) and not self._stop.cuts_short():
+            waiting = await self._postgres.waiting_records(
+                feed, self._request.filters, numbers=self._request.asked, behind=behind
+            )
+            if not waiting:
+                return
+            yield waiting
+            behind = waiting[-1].source.ordinal, waiting[-1].source_offset
 
     async def _feed(self, feed: Feed) -> None:
         self._request.observer.phase(f"Replaying {feed}")
         enricher = None
-        behind = (-1, -1)
-        while not self._stop.cuts_short() and (
-            waiting := await self._postgres.waiting_records(
-                feed, self._request.filters, numbers=self._request.asked, behind=behind
-            )
-        ):
+        async for waiting in self._waiting(feed):
             if enricher is None:
                 enricher = await self._enricher(feed)
             self._told.seen += len(waiting)
-            behind = waiting[-1].source.ordinal, waiting[-1].source_offset
             readable = [record for record in waiting if self._is_readable(record)]
             for source, records in groupby(readable, key=self._source):
                 await self._write(source, list(records), enricher)
@@ -219,16 +246,21 @@ class _Replay:
             corrected.raw if (corrected := self._corrections.get(one.number)) else one.raw
             for one in records
         ]
-        found = await asyncio.to_thread(
-            read_again,
-            records,
-            texts,
-            source=source,
-            contract=self._journal.contract,
-            validate=self._request.stages.validate,
-            enricher=enricher,
-            run_started=self._journal.started,
-        )
+        try:
+            found = await asyncio.to_thread(
+                read_again,
+                records,
+                texts,
+                source=source,
+                contract=self._journal.contract,
+                validate=self._request.stages.validate,
+                enricher=enricher,
+                run_started=self._journal.started,
+            )
+        except DecodeError as unfit:
+            left_out = self._told.unfit.get(str(unfit), 0)
+            self._told.unfit[str(unfit)] = left_out + len(records)
+            return
         identity = identify_replay(
             source,
             self._journal.contract,
@@ -250,6 +282,7 @@ class _Replay:
             read=len(records),
             spool=spool,
             kind="replay",
+            is_corrected=bool(self._corrections),
         )
         with self._journal.meter.lap("postgres", rows=len(records), size_bytes=found.size_bytes):
             counts = await self._commit(write, found)

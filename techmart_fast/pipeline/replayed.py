@@ -1,6 +1,7 @@
 """What a replay of quarantined records did."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from techmart_fast.records import Feed
 from techmart_fast.results import RunResult
@@ -22,7 +23,8 @@ class ReplayResult:
 
     `refused`: the first corrected records that are rejected again. `cut_off`: records over the size
     limit, of which only the beginning is kept. `without_header`: of CSV files whose header is not
-    known. `not_waiting`: of the numbers asked for, those that are unknown or resolved.
+    known. `not_waiting`: of the numbers asked for, those that are unknown, resolved, or left out by
+    the filters. `unfit`: records of CSV files that lack a column of the contract, by what is said.
     """
 
     run: RunResult
@@ -30,6 +32,7 @@ class ReplayResult:
     cut_off: int = 0
     without_header: int = 0
     not_waiting: int = 0
+    unfit: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def resolved(self) -> int:
@@ -42,19 +45,20 @@ class ReplayResult:
         notes = [note for note in self.run.notes if not note.startswith("Nothing new")]
         if self.cut_off:
             notes.append(
-                f"{self.cut_off:,} records over the size limit were left out: only their beginning "
-                "is kept. Correct them (quarantine export, replay --rows) to load them."
+                f"Records over the size limit were left out: {self.cut_off:,}. Only their "
+                "beginning is kept. Correct them (quarantine export, replay --rows) to load them."
             )
         if self.without_header:
             notes.append(
-                f"{self.without_header:,} records of CSV files were left out: an earlier version "
+                f"Records of CSV files were left out: {self.without_header:,}. An earlier version "
                 "did not store their headers. Run with these files again, then replay."
             )
         if self.not_waiting:
             notes.append(
-                f"{self.not_waiting:,} of the numbers asked for do not wait in the quarantine: "
-                "unknown, or resolved before."
+                f"Of the numbers asked for, {self.not_waiting:,} were not replayed: unknown, "
+                "resolved before, or left out by the filters."
             )
+        notes += [f"Records left out: {count:,}. {why}" for why, count in self.unfit.items()]
         return tuple(notes)
 
     def to_dict(self) -> dict[str, object]:
@@ -64,6 +68,7 @@ class ReplayResult:
         return {
             **{name: run[name] for name in told},
             "resolved": self.resolved,
+            "released": self.run.released,
             "refused": [
                 {
                     "number": one.number,
@@ -76,5 +81,6 @@ class ReplayResult:
             "cut_off": self.cut_off,
             "without_header": self.without_header,
             "not_waiting": self.not_waiting,
+            "unfit": dict(self.unfit),
             "notes": list(self.notes),
         }

@@ -31,6 +31,7 @@ class Claim:
     batch_no: int
     newest_key: str | None
     any_held: bool
+    any_corrected: bool
     catalogue: int
 
 
@@ -135,6 +136,7 @@ class Frame:
             batch_no=row["batch_no"],
             newest_key=row["newest_key"],
             any_held=row["any_held"],
+            any_corrected=row["any_corrected"],
             catalogue=row["catalogue"],
         )
 

@@ -61,6 +61,10 @@ async def load(frame: Frame, write: BatchWrite, *, keep: bool = True) -> BatchOu
         )
         if claim is None:
             return _skipped(write, await frame.judge(write.lease, identity.batch_id))
+        settled = 0
+        if claim.any_corrected:
+            write, settled = await quarantine.without_corrected(frame.session, write)
+            form = await asyncio.to_thread(shape, write.candidates, table)
         parents = await lock_parents(
             frame.session, form.parents, batch_no=claim.batch_no, ordinal=identity.source.ordinal
         )
@@ -83,7 +87,7 @@ async def load(frame: Frame, write: BatchWrite, *, keep: bool = True) -> BatchOu
             await frame.owe(claim.batch_no, spooled, dates)
         if write.rejected_file is not None:
             await frame.owe(claim.batch_no, write.rejected_file, write.rejected_file.dates)
-        counts = _counts(write, plan)
+        counts = _counts(write, plan, settled)
         change = Change(
             table=table.name,
             inserted=plan.fresh.size + plan.judged.inserted,
@@ -154,7 +158,13 @@ class _Writer:
         await self._copy("techmart_loader", f"held_{table.name}", table.staged, plan.fresh_held)
         superseded = await staging.apply(session, table, plan.judged, self.batch_no)
         await quarantine.quarantine(session, write.identity, write.rejections, self.batch_no)
-        await quarantine.resolve(session, write.identity, write.candidates, self.batch_no)
+        await quarantine.resolve(
+            session,
+            write.identity,
+            write.candidates,
+            self.batch_no,
+            corrected=write.is_corrected,
+        )
         return superseded
 
     async def _copy(self, schema: str, name: str, columns: Sequence[str], rows: Rows) -> None:
@@ -201,13 +211,13 @@ def _with_kept(accepted: pa.RecordBatch, name: str, rows: Rows, judged: Judged) 
     return accepted.set_column(accepted.schema.get_field_index(name), name, kept)
 
 
-def _counts(write: BatchWrite, plan: Plan) -> FeedCounts:
+def _counts(write: BatchWrite, plan: Plan, settled: int) -> FeedCounts:
     return FeedCounts(
         read=write.read,
         loaded=plan.fresh.size + plan.judged.loaded,
         rejected=write.rejections.num_rows,
         held=plan.fresh_held.size + plan.judged.held,
-        duplicate=plan.judged.duplicate,
+        duplicate=plan.judged.duplicate + settled,
         rejected_by_reason=quarantine.reasons(write.rejections),
         corrected=plan.judged.corrected,
     )

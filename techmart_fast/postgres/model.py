@@ -104,7 +104,8 @@ class BatchWrite:
     follows `REJECTIONS` (lane 0 carries those of the whole block, the other lanes none); `read` is
     the number of both. `rejected_file` is the spooled `rejected_transactions` of the rejections.
     A `replay` of records from the quarantine stands for no range of its file: it leaves the file's
-    checkpoints alone.
+    checkpoints alone. `is_corrected`: its records stand in other words than in the file, which from
+    then on has no say about them.
     `seen` is stored with the batch, for runs that find it done: values that JSON takes.
     """
 
@@ -116,6 +117,7 @@ class BatchWrite:
     spool: Spool
     rejected_file: SpooledFile | None = None
     kind: Literal["load", "replay"] = "load"
+    is_corrected: bool = False
     seen: Mapping[str, object] = field(default_factory=dict)
 
 

@@ -1,6 +1,7 @@
 """Rejected records of a batch: kept with their bytes, resolved once their position is accepted."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from techmart_fast.postgres.encode import copy_bytes
-from techmart_fast.postgres.model import QuarantineFilter, WaitingRecord
+from techmart_fast.postgres.model import BatchWrite, QuarantineFilter, WaitingRecord
 from techmart_fast.postgres.session import Session
 from techmart_fast.postgres.statements import statement
 from techmart_fast.records import BatchIdentity, Feed, SourceFile
@@ -46,10 +47,43 @@ async def quarantine(
     )
 
 
+async def without_corrected(session: Session, write: BatchWrite) -> tuple[BatchWrite, int]:
+    """The batch without records that were accepted in other words; and how many these are.
+
+    They took effect once. What their file says of them, by whatever contract, is no news.
+    """
+    identity = write.identity
+    found = await session.fetch(
+        statement("quarantine", "corrected_offsets"),
+        identity.feed.value,
+        identity.source.ordinal,
+        identity.first_byte,
+        identity.end_byte,
+        doing=f"looking for corrected records of {identity.feed}",
+    )
+    known = pa.array([row[0] for row in found], pa.int64())
+
+    def others(batch: pa.RecordBatch) -> pa.RecordBatch:
+        return batch.filter(pc.invert(pc.is_in(batch.column("source_offset"), value_set=known)))
+
+    candidates, rejections = others(write.candidates), others(write.rejections)
+    kept = candidates.num_rows + rejections.num_rows
+    settled = write.candidates.num_rows + write.rejections.num_rows - kept
+    return replace(write, candidates=candidates, rejections=rejections), settled
+
+
 async def resolve(
-    session: Session, identity: BatchIdentity, candidates: pa.RecordBatch, batch_no: int
+    session: Session,
+    identity: BatchIdentity,
+    candidates: pa.RecordBatch,
+    batch_no: int,
+    *,
+    corrected: bool,
 ) -> int:
-    """Mark earlier rejections at the positions of these candidates; returns how many."""
+    """Mark earlier rejections at the positions of these candidates; returns how many.
+
+    `corrected`: what was accepted stands in other words than in the file.
+    """
     doing = f"resolving quarantined records of {identity.feed}"
     feed, ordinal = identity.feed.value, identity.source.ordinal
     found = await session.fetch(
@@ -67,7 +101,13 @@ async def resolve(
     if not accepted.size:
         return 0
     return await session.execute(
-        statement("quarantine", "resolve"), feed, ordinal, accepted.tolist(), batch_no, doing=doing
+        statement("quarantine", "resolve"),
+        feed,
+        ordinal,
+        accepted.tolist(),
+        batch_no,
+        corrected,
+        doing=doing,
     )
 
 

@@ -28,6 +28,7 @@ _FIXED: Mapping[Kind, int] = {
     Kind.TIMESTAMP: 8,
 }
 _SAMPLE_ROWS = 1000
+_MOST_KNOWN = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,8 @@ def table_bytes(
         (row,) = cursor.execute(f"SELECT {texts} FROM ({sample})").fetchall()
         found = zip(unknown, row, strict=True)
         known = known | {one.name.lower(): round(size or 0) for one, size in found}
+        if len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.clear()
         _KNOWN[table.ref] = (table, known)
     return Volume(columns=sizes | {one.name.lower(): known[one.name.lower()] for one in uneven})
 

@@ -112,6 +112,7 @@ _BACK_TO_1 = """
         DROP COLUMN resent, DROP COLUMN seen;
     ALTER TABLE techmart_loader.files DROP COLUMN block_bytes, DROP COLUMN lanes,
         DROP COLUMN header, DROP COLUMN content_bytes;
+    ALTER TABLE techmart_loader.quarantine DROP COLUMN corrected;
     ALTER TABLE techmart_loader.batches DROP CONSTRAINT batches_kind_known;
     ALTER TABLE techmart_loader.batches ADD CONSTRAINT batches_kind_known
         CHECK (kind IN ('load', 'release', 'deactivate'));

@@ -9,6 +9,7 @@ from techmart_fast.cli.framework import Group
 from techmart_fast.cli.invocation import Invocation
 
 FEEDS = ("users", "products", "transactions")
+LARGEST_NUMBER = 2**63 - 1
 
 
 @click.group(cls=Group)
@@ -92,7 +93,7 @@ def list_records(
         ("For a script; the bytes as text, or base64", "quarantine show 7 --json"),
     ),
 )
-@click.argument("number", type=click.IntRange(min=0))
+@click.argument("number", type=click.IntRange(min=0, max=LARGEST_NUMBER))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def show(invocation: Invocation, *, number: int, as_json: bool) -> int:
@@ -150,7 +151,9 @@ def export(
         ("Two of them, by number", "quarantine replay 7 12"),
     ),
 )
-@click.argument("numbers", nargs=-1, type=click.IntRange(min=0), metavar="[NUMBER]...")
+@click.argument(
+    "numbers", nargs=-1, type=click.IntRange(min=0, max=LARGEST_NUMBER), metavar="[NUMBER]..."
+)
 @_of_records
 @click.option(
     "--rows",
@@ -182,8 +185,9 @@ def replay(
 
     The fix may be one of the contract, or of the records. A record keeps the position that it had
     in its file, so a newer version of its id stays. What is accepted now is marked as resolved;
-    what is not stays in the quarantine. Interrupted at any point, it can be run again. The exit
-    code is 5 if the warehouse is behind, 6 if another run is at work.
+    what is not stays in the quarantine, and is told; it does not change the exit code. Interrupted
+    at any point, it can be run again. The exit code is 5 if the warehouse is behind, 6 if another
+    run is at work.
     """
     from techmart_fast.cli.choosing import Chosen
     from techmart_fast.cli.replaying import replay_and_tell

@@ -14,7 +14,7 @@ SELECT pg_advisory_xact_lock(1413827922, 2)
 -- $2 batch_id, $3 kind, $4 feed, $5 run_id, $6 contract_version, $7 fingerprint, $8 source_ordinal,
 -- $9 first_byte, $10 end_byte, $11 lane, $12 lanes.
 -- Result: leased (false: another run took over), batch_no (null: committed before), newest_key (no
--- greater key is stored), any_held, catalogue (first ordinal of the newest complete catalogue).
+-- greater key is stored), any_held, any_corrected (records of this file), catalogue (first ordinal of the newest complete catalogue).
 -- FOR KEY SHARE lets heartbeats of the same run pass, and makes a take-over wait for this batch.
 WITH lease AS MATERIALIZED (
     SELECT epoch FROM techmart_loader.lease WHERE name = 'loader' AND epoch = $1 FOR KEY SHARE
@@ -30,6 +30,8 @@ SELECT EXISTS (SELECT FROM lease) AS leased,
        (SELECT batch_no FROM claimed) AS batch_no,
        (SELECT max({key}) FROM public.{table}) AS newest_key,
        EXISTS (SELECT FROM techmart_loader.held_transactions) AS any_held,
+       EXISTS (SELECT FROM techmart_loader.quarantine
+               WHERE feed = $4 AND source_ordinal = $8 AND corrected) AS any_corrected,
        coalesce((SELECT since_ordinal FROM techmart_loader.catalogues WHERE feed = $4), 0)
            AS catalogue
 

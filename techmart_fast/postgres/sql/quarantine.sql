@@ -15,7 +15,8 @@ CREATE TEMPORARY TABLE IF NOT EXISTS rejected (
 
 -- name: keep
 -- Quarantines the rejections of a batch. A position that is there already (the same file read under
--- another contract) gets the newest reason. $1 feed, $2 source_name, $3 source_ordinal, $4 batch_no.
+-- another contract) gets the newest reason; as long as it waits, it stays the rejection of the batch
+-- that brought it. $1 feed, $2 source_name, $3 source_ordinal, $4 batch_no.
 INSERT INTO techmart_loader.quarantine AS q
     (feed, source_name, source_ordinal, source_offset, source_line, code, field, message, raw,
      record_key, record_date, batch_no)
@@ -26,8 +27,13 @@ ORDER BY r.source_offset
 ON CONFLICT (feed, source_ordinal, source_offset) DO UPDATE
 SET code = excluded.code, field = excluded.field, message = excluded.message,
     raw = excluded.raw, record_key = excluded.record_key, record_date = excluded.record_date,
-    batch_no = excluded.batch_no, rejected_at = excluded.rejected_at,
+    batch_no = CASE WHEN q.resolved_at IS NULL THEN q.batch_no ELSE excluded.batch_no END,
+    rejected_at = CASE WHEN q.resolved_at IS NULL THEN q.rejected_at ELSE excluded.rejected_at END,
     resolved_at = NULL, resolved_batch_no = NULL
+WHERE q.resolved_at IS NOT NULL
+   OR (q.code, q.field, q.message, q.raw, q.record_key, q.record_date)
+      IS DISTINCT FROM (excluded.code, excluded.field, excluded.message, excluded.raw,
+                        excluded.record_key, excluded.record_date)
 
 -- name: open_offsets
 -- Offsets of unresolved rejections in a range of a file. $1 feed, $2 source_ordinal, $3 first_byte,
@@ -37,11 +43,18 @@ FROM techmart_loader.quarantine
 WHERE feed = $1 AND source_ordinal = $2 AND source_offset >= $3 AND source_offset < $4
   AND resolved_at IS NULL
 
+-- name: corrected_offsets
+-- Offsets of records in a range of a file that were accepted in other words. $1 feed,
+-- $2 source_ordinal, $3 first_byte, $4 end_byte.
+SELECT source_offset
+FROM techmart_loader.quarantine
+WHERE feed = $1 AND source_ordinal = $2 AND source_offset >= $3 AND source_offset < $4 AND corrected
+
 -- name: resolve
 -- Marks rejections whose position was accepted now. $1 feed, $2 source_ordinal, $3 offsets,
--- $4 batch_no.
+-- $4 batch_no, $5 corrected.
 UPDATE techmart_loader.quarantine
-SET resolved_at = now(), resolved_batch_no = $4
+SET resolved_at = now(), resolved_batch_no = $4, corrected = $5
 WHERE feed = $1 AND source_ordinal = $2 AND source_offset = ANY ($3::bigint[])
   AND resolved_at IS NULL
 

@@ -95,10 +95,12 @@ WHERE feed = $1 AND fingerprint = $2 AND header IS NULL
 
 -- name: changed
 -- New files that have the name of a known one. $1 feed, $2 names, $3 fingerprints of the files.
--- Result: name, and since when a file of that name is known.
+-- Result: name, and since when a file of that name is known. One that was never read to its end may
+-- have been changed while it was read: what comes now may be the whole of it.
 SELECT given.name, min(f.registered_at) AS since
 FROM unnest($2::text[], $3::text[]) AS given (name, fingerprint)
-JOIN techmart_loader.files AS f ON f.feed = $1 AND f.name = given.name
+JOIN techmart_loader.files AS f
+  ON f.feed = $1 AND f.name = given.name AND f.content_bytes IS NOT NULL
 WHERE NOT EXISTS (
     SELECT FROM techmart_loader.files AS known
     WHERE known.feed = $1 AND known.fingerprint = given.fingerprint)
