@@ -5,7 +5,8 @@
 A record keeps the position that it had in its file, so the state is the one that there would be had
 it been right from the start: newer versions of its id stay. (The quality of its day goes on telling
 that it was rejected.) What is accepted is marked as resolved in the transaction that stores it, and
-what was corrected is settled: whoever reads its file again leaves that record out. Whenever a replay is interrupted, it can be run again.
+what was corrected is settled: whoever reads its file again leaves that record out. Whenever a
+replay is interrupted, it can be run again.
 """
 
 import asyncio

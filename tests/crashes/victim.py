@@ -8,30 +8,43 @@ fork saves the second that a new interpreter takes to import the loader; the run
 """
 
 import asyncio
-import base64
 import json
 import os
-import pickle
 import signal
 import sys
-from dataclasses import dataclass, fields
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import uvloop
 
 import techmart_fast.warehouse.client  # noqa: F401 - imported before the forks
-from techmart_fast.api import DataSources, run
+from techmart_fast.api import DataSources, replay, run
 from techmart_fast.contract import Contract
 from techmart_fast.errors import TechmartError
-from techmart_fast.settings import Settings
+from techmart_fast.pipeline.corrections import Correction
+from techmart_fast.settings import (
+    BigQuerySettings,
+    PipelineSettings,
+    PostgresSettings,
+    Settings,
+)
 from tests.crashes.steps import BY_NAME, STEPS, arm, record
+
+SECTIONS = {
+    "pipeline": PipelineSettings,
+    "postgres": PostgresSettings,
+    "bigquery": BigQuerySettings,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """One run. At its call number `call` of `step` it sends itself the signal `act`.
 
-    Without a step it says which steps it met.
+    Without a step it says which steps it met. With `corrected`, the texts of rejected records by
+    their number, it is a replay of these.
     """
 
     settings: Settings
@@ -40,22 +53,33 @@ class Order:
     step: str | None = None
     call: int = 1
     act: int = signal.SIGKILL
+    corrected: Mapping[str, str] | None = None
 
     def packed(self) -> bytes:
-        """The order as a line. Settings don't pickle, their sections do."""
-        sections = {
-            name: getattr(self.settings, name) for name in ("pipeline", "postgres", "bigquery")
-        }
+        """The order as a line."""
+        sections = {name: getattr(self.settings, name).model_dump(mode="json") for name in SECTIONS}
+        password = self.settings.postgres.password
+        sections["postgres"]["password"] = password.get_secret_value() if password else None
         values = {one.name: getattr(self, one.name) for one in fields(self)} | {
-            "settings": sections
+            "settings": sections,
+            "sources": asdict(self.sources),
+            "contract": self.contract.model_dump(mode="json"),
         }
-        return base64.b64encode(pickle.dumps(values)) + b"\n"
+        return json.dumps(values).encode() + b"\n"
 
     @classmethod
     def unpacked(cls, line: bytes) -> "Order":
-        """The order that a line of our own test holds."""
-        values = pickle.loads(base64.b64decode(line))  # noqa: S301 - our own
-        return cls(**values | {"settings": Settings(**values["settings"])})
+        """The order that a line holds."""
+        values = json.loads(line)
+        sources = {feed: tuple(specs) for feed, specs in values["sources"].items()}
+        made = {
+            "settings": Settings(
+                **{name: SECTIONS[name](**given) for name, given in values["settings"].items()}
+            ),
+            "sources": DataSources(**sources),
+            "contract": Contract.model_validate(values["contract"]),
+        }
+        return cls(**values | made)
 
 
 async def _run(order: Order) -> dict[str, Any]:
@@ -69,7 +93,15 @@ async def _run(order: Order) -> dict[str, Any]:
 
         arm(BY_NAME[order.step], act, call=order.call)
     try:
-        result = await run(order.sources, settings=order.settings, contract=order.contract)
+        if order.corrected is None:
+            result = await run(order.sources, settings=order.settings, contract=order.contract)
+        else:
+            told = {
+                int(number): Correction(raw=text.encode())
+                for number, text in order.corrected.items()
+            }
+            done = await replay(settings=order.settings, contract=order.contract, corrections=told)
+            result = done.run
     except TechmartError as error:
         return {
             "exit_code": int(error.exit_code),
@@ -101,6 +133,8 @@ def _serve() -> None:
             try:
                 _child(order, writing)
                 failed = 0
+            except Exception:
+                traceback.print_exc()
             finally:
                 sys.stderr.flush()
                 os._exit(failed)
