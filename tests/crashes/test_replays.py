@@ -13,7 +13,6 @@ from techmart_fast.postgres import QuarantineFilter
 from techmart_fast.records import Feed
 from tests.crashes.victim import Order
 from tests.crashes.victims import Victims
-from tests.forms import long_form
 from tests.odd_shop import compared
 from tests.shops import Shop
 from tests.test_replay import MENDED, WRONG_USERS, but_for_quality, feeds, sales
@@ -55,7 +54,10 @@ async def corrected(shop: Shop) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("steps", [SHORT, *long_form([(step,) for step in STEPS], short=())])
+@pytest.mark.parametrize(
+    "steps",
+    [SHORT, *(pytest.param((one,), id=one, marks=pytest.mark.torture) for one in STEPS)],
+)
 async def test_killed_at_a_step_a_replay_is_carried_on_by_the_next_one(
     steps: tuple[str, ...], make_shop: Callable[..., Shop], victims: Victims, tmp_path: Path
 ) -> None:
