@@ -236,7 +236,8 @@ async def test_a_repair_that_was_replaced_changes_nothing_however_late_it_comes(
         # What a run sees that was stopped for longer than its lease: its connections are gone.
         await loaded.rows(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+            "WHERE pid <> pg_backend_pid() AND datname = current_database() "
+            "AND backend_type = 'client backend'"
         )
         assert (await loaded.run(later)).error is None
         return await whole(self, group, parts)

@@ -69,7 +69,8 @@ async def test_the_rate_holds_by_the_clock_on_the_wall(tmp_path: Path) -> None:
             server.address, page_size=10, limits={"requests_per_second": 80, "concurrency": 8}
         )
         got = await fetch(asked, folder=tmp_path)
-        assert server.stats.most_in_one_second <= 80
+        # Sent evenly, they are under way for different times: as many more may arrive in a second.
+        assert server.stats.most_in_one_second <= 80 + 8
     assert ids_of(got) == ids_up_to(900)
 
 
