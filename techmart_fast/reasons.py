@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
+LARGEST_NUMBER = 2**63 - 1
+"""That a rejected record may have in the quarantine."""
+
 
 class ReasonKind(StrEnum):
     """What a reason says about a feed: its form, its gaps or its values."""

@@ -69,14 +69,9 @@ async def _waiting(settings: Settings, chosen: Chosen) -> AsyncIterator[WaitingR
         await sinks.postgres.migrate()
         filters = await chosen.filters(sinks.postgres)
         for feed in Feed:
-            behind = (-1, -1)
-            while filters.feed in (None, feed):
-                records = await sinks.postgres.waiting_records(feed, filters, behind=behind)
-                if not records:
-                    break
-                for record in records:
+            async for page in sinks.postgres.waiting_pages(feed, filters):
+                for record in page:
                     yield record
-                behind = records[-1].source.ordinal, records[-1].source_offset
 
 
 def _as_line(record: WaitingRecord) -> dict[str, object]:

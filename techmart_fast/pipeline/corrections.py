@@ -10,11 +10,9 @@ from typing import NoReturn
 
 from techmart_fast.errors import ConfigError
 from techmart_fast.postgres import WaitingRecord
+from techmart_fast.reasons import LARGEST_NUMBER
 from techmart_fast.sources.header import BYTE_ORDER_MARK
 from techmart_fast.sources.sniff import NDJSON
-
-LARGEST_NUMBER = 2**63 - 1
-"""Of a record in the quarantine."""
 
 _LIKE = (
     'Each line is like {"number": 7, "raw": "the record as it would stand in its file"}, or '

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from techmart_fast.contract import Contract, default_contract
 from techmart_fast.errors import ConfigError, DecodeError, RefusedRowError
-from techmart_fast.pipeline.corrections import LARGEST_NUMBER, Correction
+from techmart_fast.pipeline.corrections import Correction
 from techmart_fast.pipeline.following import load_and_publish, publisher_of, spool_folder
 from techmart_fast.pipeline.identity import identify_replay
 from techmart_fast.pipeline.journal import Journal
@@ -37,6 +37,7 @@ from techmart_fast.pipeline.sinks import Sinks, open_sinks
 from techmart_fast.pipeline.spooling import spool_rejected, spooler
 from techmart_fast.pipeline.stopping import Stop
 from techmart_fast.postgres import BatchWrite, Lease, QuarantineFilter, WaitingRecord
+from techmart_fast.reasons import LARGEST_NUMBER
 from techmart_fast.records import Feed, FeedCounts, SourceFile
 from techmart_fast.settings import Settings
 from techmart_fast.sources.sniff import CSV
@@ -196,15 +197,13 @@ class _Replay:
 
     async def _waiting(self, feed: Feed) -> AsyncIterator[list[WaitingRecord]]:
         """What is to be replayed of a feed, page by page, until a stop is asked for."""
-        behind = (-1, -1)
-        while self._request.filters.feed in (None, feed) and not self._stop.cuts_short():
-            waiting = await self._postgres.waiting_records(
-                feed, self._request.filters, numbers=self._request.asked, behind=behind
-            )
-            if not waiting:
+        pages = self._postgres.waiting_pages(
+            feed, self._request.filters, numbers=self._request.asked
+        )
+        async for waiting in pages:
+            if self._stop.cuts_short():
                 return
             yield waiting
-            behind = waiting[-1].source.ordinal, waiting[-1].source_offset
 
     async def _feed(self, feed: Feed) -> None:
         self._request.observer.phase(f"Replaying {feed}")

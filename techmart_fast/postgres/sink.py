@@ -381,9 +381,11 @@ class PostgresSink:
         """The next unresolved rejections of a feed, in source order, with their bytes.
 
         `behind` is a position (ordinal, offset). There are at most `rows`, and no more than the
-        first that together reach `size_bytes`; the feed and `include_resolved` of the filter are
-        of no account.
+        first that together reach `size_bytes`; `include_resolved` of the filter is of no account,
+        and of another feed than the filter's there are none.
         """
+        if filters.feed not in (None, feed):
+            return []
         return await self._ask(
             quarantine.waiting,
             feed,
@@ -393,6 +395,19 @@ class PostgresSink:
             rows=rows,
             size_bytes=size_bytes,
         )
+
+    async def waiting_pages(
+        self,
+        feed: Feed,
+        filters: QuarantineFilter,
+        *,
+        numbers: Collection[int] | None = None,
+    ) -> AsyncIterator[list[WaitingRecord]]:
+        """All of them, page by page; what is resolved meanwhile does not come again."""
+        behind = (-1, -1)
+        while page := await self.waiting_records(feed, filters, numbers=numbers, behind=behind):
+            yield page
+            behind = page[-1].source.ordinal, page[-1].source_offset
 
     async def quarantine_list(
         self, filters: QuarantineFilter, limit: int = 100

@@ -44,7 +44,7 @@ _DICTIONARY = (
 )
 """Columns with few distinct values. A dictionary of the others (ids, amounts) only costs time."""
 
-_TODO = "Its rows are in PostgreSQL: sync --republish sends them again."
+_TODO = "Its rows are in PostgreSQL: the next run, or sync, writes it again."
 
 _BATCH = pa.field("batch_id", pa.string(), nullable=False)
 

@@ -7,9 +7,9 @@ import click
 
 from techmart_fast.cli.framework import Group
 from techmart_fast.cli.invocation import Invocation
+from techmart_fast.reasons import LARGEST_NUMBER
 
 FEEDS = ("users", "products", "transactions")
-LARGEST_NUMBER = 2**63 - 1
 
 
 @click.group(cls=Group)
