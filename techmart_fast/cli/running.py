@@ -13,7 +13,6 @@ from techmart_fast.cli.console import show
 from techmart_fast.cli.output import to_json, write_err, write_out
 from techmart_fast.cli.progress import observing
 from techmart_fast.cli.runner import Runner
-from techmart_fast.cli.sampling import sample_sources
 from techmart_fast.cli.summary import summary, verdict_line
 from techmart_fast.contract import Contract, load_contract
 from techmart_fast.errors import ExitCode
@@ -47,6 +46,8 @@ class RunRequest:
         if described or any(sources.by_feed().values()):
             yield sources, contract
             return
+        from techmart_fast.cli.sampling import sample_sources  # brings an HTTP server
+
         async with sample_sources(contract) as sample:
             yield sample
 

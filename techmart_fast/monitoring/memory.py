@@ -2,6 +2,7 @@
 
 import asyncio
 import resource
+import time
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -10,6 +11,10 @@ from techmart_fast.local import LocalEndpoints, peak_bytes, tree_bytes
 from techmart_fast.results import MemoryPeaks
 
 _SAMPLE_SECONDS = 1.0
+_LEAST_PAUSE = 50
+"""Times as long as a sample took: the kernel walks every page of a server's shared memory for it,
+which must not take more than a fiftieth of a core."""
+
 _KIB = 1024
 
 
@@ -54,6 +59,13 @@ class MemoryWatch:
 
     async def _sample(self, server: int) -> None:
         while True:
-            held = await asyncio.to_thread(tree_bytes, server)
+            held, seconds = await asyncio.to_thread(_timed_tree_bytes, server)
             self._server_peak = max(self._server_peak, held)
-            await asyncio.sleep(_SAMPLE_SECONDS)
+            await asyncio.sleep(max(_SAMPLE_SECONDS, _LEAST_PAUSE * seconds))
+
+
+def _timed_tree_bytes(server: int) -> tuple[int, float]:
+    """What a server holds, in bytes, and the seconds of processor that it took to find out."""
+    began = time.thread_time()
+    held = tree_bytes(server)
+    return held, time.thread_time() - began

@@ -29,7 +29,6 @@ from techmart_fast.sources.api import (
     Paused,
     Resumed,
     Retrying,
-    fetch,
 )
 from techmart_fast.sources.sniff import NDJSON
 from techmart_fast.sources.stream import PLAIN
@@ -180,6 +179,8 @@ async def _fetch(
     *,
     since: Checkpoint | None = None,
 ) -> Fetched:
+    from techmart_fast.sources.api import fetch  # brings the HTTP client, which takes a while
+
     rules = contract.rules(feed)
     return await fetch(
         endpoint,

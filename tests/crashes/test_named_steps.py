@@ -79,10 +79,16 @@ async def test_killed_at_a_step_twice_in_a_row_a_run_ends_as_if_nothing_had_been
     shop = target(kind)
     if step.needs == "again":
         assert shop.kill("all merged").killed
+        await forget_what_was_seen(shop)
     assert shop.kill(step.name).killed, "the run never came to this step"
     assert shop.kill(step.name).killed is not step.once, "whether a rerun comes there has changed"
     shop.finish()
     await must_be_as(shop.shop, expected, after=step.name)
+
+
+async def forget_what_was_seen(target: Target) -> None:
+    """As in a database of before schema version 8: what is done is decoded again, to be judged."""
+    await target.shop.rows("UPDATE techmart_loader.batches SET seen = NULL RETURNING 1")
 
 
 @pytest.fixture(scope="module")

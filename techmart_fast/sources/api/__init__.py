@@ -1,5 +1,7 @@
 """Fetches the records of a JSON API into one local file, politely and concurrently."""
 
+from typing import TYPE_CHECKING
+
 from techmart_fast.sources.api.captures import Captures, KeptCapture
 from techmart_fast.sources.api.checkpoint import Checkpoint, Validators
 from techmart_fast.sources.api.clocks import Clocks
@@ -14,9 +16,11 @@ from techmart_fast.sources.api.events import (
     Resumed,
     Retrying,
 )
-from techmart_fast.sources.api.fetch import fetch
 from techmart_fast.sources.api.result import Fetched
 from techmart_fast.sources.api.shape import Shape, Trait
+
+if TYPE_CHECKING:
+    from techmart_fast.sources.api.fetch import fetch
 
 __all__ = [
     "Captures",
@@ -39,3 +43,12 @@ __all__ = [
     "fetch",
     "read_secret",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # The HTTP client takes a third of a second to import: only those who fetch wait for it.
+    if name != "fetch":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from techmart_fast.sources.api.fetch import fetch
+
+    return fetch
