@@ -18,6 +18,7 @@ from techmart_fast.pipeline.progress import FetchProgress, RunObserver
 from techmart_fast.postgres import ApiCheckpoint, Lease, PostgresSink
 from techmart_fast.records import FIELDS, Feed, SourceFile
 from techmart_fast.results import FetchReport
+from techmart_fast.sources import api
 from techmart_fast.sources.api import (
     Captures,
     ChangeKind,
@@ -179,10 +180,8 @@ async def _fetch(
     *,
     since: Checkpoint | None = None,
 ) -> Fetched:
-    from techmart_fast.sources.api import fetch  # brings the HTTP client, which takes a while
-
     rules = contract.rules(feed)
-    return await fetch(
+    return await api.fetch(
         endpoint,
         folder=folder,
         since=since,

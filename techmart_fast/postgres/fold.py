@@ -25,7 +25,7 @@ class ParentKeys:
     """
 
     parent: Parent
-    keys: list[str]
+    keys: pa.Array
     offsets: list[int]
 
 
@@ -118,7 +118,7 @@ def _parent_keys(records: pa.RecordBatch, parent: Parent) -> ParentKeys:
     if parent.created:
         first = pc.index_in(keys, value_set=named)
         offsets = records.column("source_offset").take(first).to_pylist()
-    return ParentKeys(parent=parent, keys=keys.to_pylist(), offsets=offsets)
+    return ParentKeys(parent=parent, keys=keys, offsets=offsets)
 
 
 def _is_ordered(keys: pa.Array) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from techmart_fast.errors import SinkError
 from techmart_fast.postgres.fold import ParentKeys
 from techmart_fast.postgres.frame import Change
+from techmart_fast.postgres.keys import join_keys
 from techmart_fast.postgres.session import Session
 from techmart_fast.postgres.statements import statement
 from techmart_fast.postgres.tables import Parent
@@ -41,12 +42,14 @@ async def lock_parents(
         parent = named.parent
         parts = {"table": parent.table, "column": parent.column}
         doing = f"checking {parent.table}"
-        if not named.keys:
+        if not len(named.keys):
             continue
+        keys = join_keys(named.keys)
         if parent.created:
             count = await session.execute(
                 statement("parents", "create", **parts),
-                named.keys,
+                keys.text,
+                keys.separator,
                 named.offsets,
                 ordinal,
                 batch_no,
@@ -54,7 +57,8 @@ async def lock_parents(
             )
             if count:
                 created.append(Change(table=parent.table, inserted=count))
-        rows = await session.fetch(statement("parents", "lock", **parts), named.keys, doing=doing)
+        lock = statement("parents", "lock", **parts)
+        rows = await session.fetch(lock, keys.text, keys.separator, doing=doing)
         if rows and parent.created:
             raise SinkError(
                 f"A row of {parent.table} was deleted while it was needed.",

@@ -10,6 +10,7 @@ from techmart_fast.postgres import staging
 from techmart_fast.postgres.columns import pieces
 from techmart_fast.postgres.fold import Mask, Rows, Shape, to_mask, up_to
 from techmart_fast.postgres.frame import Claim
+from techmart_fast.postgres.keys import join_keys
 from techmart_fast.postgres.session import Session
 from techmart_fast.postgres.staging import NOTHING_STAGED, Judged
 from techmart_fast.postgres.statements import statement
@@ -95,9 +96,11 @@ async def _found(
     session: Session, table: Table, keys: pa.Array, question: str, asked: Rows
 ) -> Rows:
     """Which of the `asked` rows have a key that the database names in answer to the question."""
+    given = join_keys(keys.take(pa.array(asked)))
     answer = await session.fetch(
         statement("staging", question, **pieces(table.feed)),
-        keys.take(pa.array(asked)).to_pylist(),
+        given.text,
+        given.separator,
         doing=f"looking up {table.name}",
     )
     numbers = np.fromiter((row[0] for row in answer), dtype=np.int64, count=len(answer))

@@ -81,11 +81,12 @@ async def _lock(session: Session, table: Table, *, batch_no: int) -> None:
         rows = await session.fetch(
             statement("release", "parents", column=parent.column), doing=_DOING
         )
-        named.append(ParentKeys(parent=parent, keys=[row["key"] for row in rows], offsets=[]))
+        keys = pa.array([row["key"] for row in rows], type=pa.string())
+        named.append(ParentKeys(parent=parent, keys=keys, offsets=[]))
     found = await lock_parents(session, tuple(named), batch_no=batch_no, ordinal=0)
-    for parent, keys in found.missing:
+    for parent, missing in found.missing:
         await session.execute(
-            statement("release", "orphan", column=parent.column), list(keys), doing=_DOING
+            statement("release", "orphan", column=parent.column), list(missing), doing=_DOING
         )
 
 

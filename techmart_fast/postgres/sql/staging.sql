@@ -25,10 +25,11 @@ CREATE TEMPORARY TABLE IF NOT EXISTS judged_{table} (
 ) ON COMMIT DELETE ROWS
 
 -- name: known
--- Which keys are stored? $1 keys. Result: numbers, from 1, into $1. The LIMIT, which changes nothing,
--- makes it one look-up in the index for each key; joined freely, the planner reads the whole index.
+-- Which keys are stored? $1 keys, joined by $2. Result: their numbers, from 1. The LIMIT, which changes
+-- nothing, makes it one look-up in the index for each key; joined freely, the planner reads the whole
+-- index.
 SELECT given.n
-FROM unnest($1::text[]) WITH ORDINALITY AS given (key, n)
+FROM unnest(string_to_array($1, $2)) WITH ORDINALITY AS given (key, n)
 CROSS JOIN LATERAL (
     SELECT FROM public.{table} AS t WHERE t.{key} = given.key LIMIT 1
 ) AS stored
@@ -38,9 +39,10 @@ CROSS JOIN LATERAL (
 SELECT DISTINCT h.{key} AS key FROM techmart_loader.held_{table} AS h LIMIT $1
 
 -- name: held_keys
--- Which keys have held versions, where there are many? $1 keys. Result: numbers, from 1, into $1.
+-- Which keys have held versions, where there are many? $1 keys, joined by $2. Result: their numbers,
+-- from 1.
 SELECT given.n
-FROM unnest($1::text[]) WITH ORDINALITY AS given (key, n)
+FROM unnest(string_to_array($1, $2)) WITH ORDINALITY AS given (key, n)
 CROSS JOIN LATERAL (
     SELECT FROM techmart_loader.held_{table} AS h WHERE h.{key} = given.key LIMIT 1
 ) AS held

@@ -1,5 +1,6 @@
 """Fetches the records of a JSON API into one local file, politely and concurrently."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from techmart_fast.sources.api.captures import Captures, KeptCapture
@@ -20,7 +21,7 @@ from techmart_fast.sources.api.result import Fetched
 from techmart_fast.sources.api.shape import Shape, Trait
 
 if TYPE_CHECKING:
-    from techmart_fast.sources.api.fetch import fetch
+    from techmart_fast.sources.api.fetching import fetch
 
 __all__ = [
     "Captures",
@@ -49,6 +50,6 @@ def __getattr__(name: str) -> object:
     # The HTTP client takes a third of a second to import: only those who fetch wait for it.
     if name != "fetch":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from techmart_fast.sources.api.fetch import fetch
-
-    return fetch
+    value: object = import_module(f"{__name__}.fetching").fetch
+    globals()[name] = value
+    return value
