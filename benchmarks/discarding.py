@@ -50,11 +50,11 @@ class _Table:
 
 
 class Discarding:
-    """What was made in the one dataset: names, labels and numbers of rows."""
+    """What was made: datasets, and of their tables the labels and numbers of rows."""
 
     def __init__(self) -> None:
-        self._dataset: Body | None = None
-        self._tables: dict[str, _Table] = {}
+        self._datasets: dict[str, Body] = {}
+        self._tables: dict[str, dict[str, _Table]] = {}
         self._jobs: dict[str, Body] = {}
         self._uploads: dict[str, tuple[Body, bytearray]] = {}
         self._bytes = 0
@@ -88,41 +88,49 @@ class Discarding:
     async def _received(self, _request: web.Request) -> web.Response:
         return web.json_response({"bytes": self._bytes, "rows": self._rows})
 
-    async def _get_dataset(self, _request: web.Request) -> web.Response:
-        return _not_found() if self._dataset is None else web.json_response(self._dataset)
+    async def _get_dataset(self, request: web.Request) -> web.Response:
+        found = self._datasets.get(request.match_info["dataset"])
+        return _not_found() if found is None else web.json_response(found)
 
     async def _make_dataset(self, request: web.Request) -> web.Response:
-        self._dataset = {"location": "US", **await _body(request)}
-        return web.json_response(self._dataset)
+        made = {"location": "US", **await _body(request)}
+        name = made["datasetReference"]["datasetId"]
+        self._datasets[name], self._tables[name] = made, {}
+        return web.json_response(made)
 
     async def _list_tables(self, request: web.Request) -> web.Response:
-        if self._dataset is None:
+        dataset = request.match_info["dataset"]
+        if dataset not in self._datasets:
             return _not_found()
-        tables = [self._described(request, name) for name in sorted(self._tables)]
+        names = sorted(self._tables[dataset])
+        tables = [self._described(dataset, name) for name in names]
         return web.json_response({"tables": tables, "totalItems": len(tables)})
 
     async def _make_table(self, request: web.Request) -> web.Response:
         body = await _body(request)
-        name = body["tableReference"]["tableId"]
-        self._tables.setdefault(name, _Table(dict(body.get("labels") or {})))
-        return web.json_response(self._described(request, name))
+        dataset, name = request.match_info["dataset"], body["tableReference"]["tableId"]
+        self._tables[dataset].setdefault(name, _Table(dict(body.get("labels") or {})))
+        return web.json_response(self._described(dataset, name))
 
     async def _table(self, request: web.Request) -> web.Response:
-        name = request.match_info["table"]
-        if name not in self._tables:
+        dataset, name = request.match_info["dataset"], request.match_info["table"]
+        tables = self._tables.get(dataset, {})
+        if name not in tables:
             return _not_found()
         if request.method == "DELETE":
-            del self._tables[name]
+            del tables[name]
             return web.Response(status=204)
         if request.method == "PATCH":
-            self._tables[name].labels = dict((await _body(request)).get("labels") or {})
-        return web.json_response(self._described(request, name))
+            tables[name].labels = dict((await _body(request)).get("labels") or {})
+        return web.json_response(self._described(dataset, name))
 
     async def _run_query(self, request: web.Request) -> web.Response:
         body = await _body(request)
         query = body["configuration"]["query"]["query"]
         if (defined := _DEFINED.search(query)) is not None:
-            self._tables.setdefault(defined[1], _Table(dict(_LABEL.findall(query))))
+            dataset = body["configuration"]["query"]["defaultDataset"]["datasetId"]
+            labels = dict(_LABEL.findall(query))
+            self._tables[dataset].setdefault(defined[1], _Table(labels))
         kind = "MERGE" if "MERGE " in query else "SELECT"
         statistics = {
             "statementType": kind if defined is None else "CREATE_TABLE",
@@ -178,8 +186,8 @@ class Discarding:
         rows = pq.read_metadata(pa.BufferReader(data)).num_rows
         self._bytes += len(data)
         self._rows += rows
-        table = body["configuration"]["load"]["destinationTable"]["tableId"]
-        self._tables.setdefault(table, _Table()).rows += rows
+        target = body["configuration"]["load"]["destinationTable"]
+        self._tables[target["datasetId"]][target["tableId"]].rows += rows
         statistics = {
             "inputFiles": "1",
             "inputFileBytes": str(len(data)),
@@ -203,13 +211,9 @@ class Discarding:
         self._jobs[reference["jobId"]] = job
         return job
 
-    def _described(self, request: web.Request, name: str) -> Body:
-        table = self._tables[name]
-        reference = {
-            "projectId": PROJECT,
-            "datasetId": request.match_info["dataset"],
-            "tableId": name,
-        }
+    def _described(self, dataset: str, name: str) -> Body:
+        table = self._tables[dataset][name]
+        reference = {"projectId": PROJECT, "datasetId": dataset, "tableId": name}
         return {
             "tableReference": reference,
             "labels": table.labels,
