@@ -7,6 +7,7 @@ is the memory: `VmHWM`, what the kernel says a process has held at most.
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -148,12 +149,14 @@ class Home:
             AssertionError: it did not end well.
         """
         command = [sys.executable, "-m", "techmart_fast", "run", "--json", "--quiet"]
+        # A dataset belongs to one database.
+        dataset = {"BIGQUERY_DATASET_ID": re.sub(r"\W", "_", self.path.name)} if discard else {}
         database, stand_in = self.database_cpu(), self.stand_in_cpu()
         began = time.perf_counter()
         with subprocess.Popen(
             [*command, *sources.words(), *words],
             cwd=ROOT,
-            env={**os.environ, **(discard or {}), "TECHMART_HOME": str(self.path)},
+            env={**os.environ, **(discard or {}), **dataset, "TECHMART_HOME": str(self.path)},
             stdout=subprocess.PIPE,
         ) as process:
             assert process.stdout is not None

@@ -180,7 +180,7 @@ def _peers_home(asked: Asked, shop: Sources, clean: Path) -> Iterator[Home]:
     """A server whose tables the loader made and filled once: users, products, the clean CSV."""
     with discarding(asked.folder) as discard, home_at(asked.folder / "home-peers") as home:
         tell("making the tables, users and products that the peers find ...")
-        home.run(shop, discard={**discard, "BIGQUERY_DATASET_ID": "peers"})
+        home.run(shop, discard=discard)
         by_psql.write_clean(home, clean)
         by_psql.prepare(home)
         # dlt makes a schema of its own.
