@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
 
 _FIELDS = (
     *("transaction_id", "user_id", "product_id", "amount"),
@@ -44,6 +45,11 @@ def _dlt(data: Any, dsn: str, name: str, folder: str) -> None:
     import dlt
 
     os.environ["DLT_DATA_DIR"] = folder
+    # It wants a host: the folder of the socket, written so that it survives in a URL.
+    place = urlsplit(dsn)
+    options = dict(parse_qsl(place.query))
+    socket, user = quote(options["host"], safe=""), place.netloc.partition("@")[0]
+    dsn = f"postgresql://{user}@{socket}:{options['port']}{place.path}"
     pipeline = dlt.pipeline(
         pipeline_name=name,
         destination=dlt.destinations.postgres(dsn),
