@@ -145,3 +145,4 @@ CREATE MACRO bq_stored_array(a) AS
     CASE WHEN a IS NULL THEN [] WHEN list_count(a) < len(a)
          THEN error('Array cannot have a null element; error in writing field') ELSE a END;
 CREATE MACRO bq_array_concat(a, b) AS CASE WHEN a IS NULL OR b IS NULL THEN NULL ELSE list_concat(a, b) END;
+CREATE MACRO bq_md5_byte(s) AS md5_number(s) & 255;
