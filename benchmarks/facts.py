@@ -46,7 +46,7 @@ SELECT 'TXN_' || lpad(CAST(i AS VARCHAR), 10, '0') AS transaction_id, {_USER} AS
   'low' AS payment_method_risk, 'low' AS transaction_risk, 'standard' AS processing_priority,
   1 AS source_ordinal, i * 200 AS source_offset, 'batch-' || CAST(i // 40000 AS VARCHAR) AS batch_id
 FROM (SELECT i, {{day}} AS day FROM range({{start}}, {{stop}}) AS numbers(i))
-"""  # noqa: S608
+"""
 _USERS = """
 SELECT 'USR_' || lpad(CAST(i AS VARCHAR), 8, '0') AS user_id, 'u***@example.com' AS email,
   DATE '2023-01-01' + CAST(chance(i, 0, 365) AS INTEGER) AS registration_date, 'DE' AS country,
