@@ -21,7 +21,7 @@ endif
 MAKEFLAGS += --no-print-directory
 .SILENT:
 .DEFAULT_GOAL := help
-.PHONY: help setup run test torture check bench bench-quick peers side-by-side docs lock clean
+.PHONY: help setup run test torture check bench bench-quick docs lock clean
 
 help: ## List the targets.
 	sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -54,14 +54,6 @@ bench: $(INSTALLED) ## Measure every stage, and their floors. BENCH_ROWS=1000000
 
 bench-quick: ## The same on a small shop: indicative only.
 	$(MAKE) bench BENCH_ROWS=50000
-
-peers: ## Install the peers that the loader is measured beside, in build/peers.
-	$(PYTHON) -m venv --clear $(PEERS)
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
-		--prefer-binary --no-deps --require-hashes --requirement requirements-peers.txt
-
-side-by-side: $(INSTALLED) ## Measure loader and peers; write docs/performance.md. ARGS="…"
-	$(BIN) -m benchmarks.side_by_side --page docs/performance.md $(ARGS)
 
 docs: $(INSTALLED) ## Write docs/reference from the code.
 	$(BIN) -m techmart_fast dev reference $(ARGS)
@@ -96,7 +88,6 @@ $(INSTALLED): requirements.txt
 
 # Mirrors and local indexes of this machine must not decide what the lock says.
 LOCK := build/lock
-PEERS := build/peers
 PLAIN_PIP := env -u PIP_INDEX_URL -u PIP_EXTRA_INDEX_URL -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null
 
 lock: ## Write requirements.txt anew from pyproject.toml. ARGS=--upgrade for newer versions.
@@ -110,8 +101,4 @@ lock: ## Write requirements.txt anew from pyproject.toml. ARGS=--upgrade for new
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 		--no-emit-trusted-host --no-emit-options --strip-extras \
 		--output-file=requirements-fuzz.txt $(ARGS) -
-	$(PLAIN_PIP) $(LOCK)/bin/python -m piptools compile --quiet --generate-hashes --allow-unsafe \
-		--no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-		--no-emit-trusted-host --no-emit-options --strip-extras \
-		--output-file=requirements-peers.txt $(ARGS) benchmarks/side_by_side/peers.in
 	rm -rf $(LOCK)

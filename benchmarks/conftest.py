@@ -79,7 +79,7 @@ def make_home(tmp_path: Path) -> Iterator[MakeHome]:
 
 
 @pytest.fixture
-def discard(tmp_path: Path) -> Iterator[Mapping[str, str]]:
+def discard() -> Iterator[Mapping[str, str]]:
     """The environment of an endpoint that accepts load jobs and discards what they carry."""
-    with discarding(tmp_path) as environment:
+    with discarding() as environment:
         yield environment

@@ -19,7 +19,6 @@ from typing import Any
 
 import psutil
 
-from benchmarks.discarding import environment
 from techmart_fast.local import LocalEndpoints, LocalHome, start, stop
 from techmart_fast.local.endpoints import LocalPostgres
 
@@ -191,13 +190,12 @@ def home_at(path: Path) -> Iterator[Home]:
 
 
 @contextmanager
-def discarding(folder: Path) -> Iterator[Mapping[str, str]]:
+def discarding() -> Iterator[Mapping[str, str]]:
     """An endpoint that discards, until the block ends: the environment that brings runs to it."""
-    key = folder / "key.json"
-    command = [sys.executable, "-m", "benchmarks.discarding", "--credentials", str(key)]
+    command = [sys.executable, "-m", "benchmarks.discarding", "--json"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as server:
         try:
             assert server.stdout is not None
-            yield environment(json.loads(server.stdout.readline())["url"], key)
+            yield json.loads(server.stdout.readline())
         finally:
             server.terminate()

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks import by_psql
 from benchmarks.conftest import IS_FULL_SIZE, MakeHome, MakeShop, sources
 from benchmarks.measure import Home, Sources
-from benchmarks.side_by_side import by_psql
-from benchmarks.side_by_side.ways import COLUMNS
 
 _AT_LEAST = {
     "upload_against_copy": 2.5,
@@ -39,7 +38,7 @@ def test_first_load_against_psql(
     seconds = {}
     for way in ("psql_copy", "psql_upsert", "psql_build"):
         by_psql.empty(home)
-        seconds[way] = by_psql.measure(home, way, clean, upload.rows).seconds
+        seconds[way] = by_psql.seconds(home, way, clean)
     found = {
         "upload_against_copy": seconds["psql_copy"] / upload.seconds,
         "upload_against_upsert": seconds["psql_upsert"] / upload.seconds,
@@ -65,9 +64,9 @@ def test_incremental_load_against_psql(
     new = Sources(transactions=more.transactions)
     ours = benchmark.pedantic(home.run, args=(new,), kwargs={"discard": discard}, rounds=1)
     clean = take_out_newest(home, tmp_path / "newest.csv")
-    peer = by_psql.measure(home, "psql_upsert", clean, ours.rows)
-    benchmark.extra_info.update(ours.told(), psql_seconds=peer.seconds)
-    found = {"upload_against_upsert": peer.seconds / ours.seconds}
+    peer = by_psql.seconds(home, "psql_upsert", clean)
+    benchmark.extra_info.update(ours.told(), psql_seconds=peer)
+    found = {"upload_against_upsert": peer / ours.seconds}
     _hold(benchmark, found, {"upload_against_upsert": _INCREMENTAL})
 
 
@@ -75,7 +74,7 @@ def take_out_newest(home: Home, clean: Path) -> Path:
     """Move the rows of the newest file from the table into a clean CSV."""
     by_psql.prepare(home)
     newest = int(home.psql("SELECT max(source_ordinal) FROM transactions"))
-    columns = ", ".join(f'"{name}"' for name in COLUMNS)
+    columns = ", ".join(f'"{name}"' for name in by_psql.COLUMNS)
     rows = f"SELECT {columns} FROM transactions WHERE source_ordinal = {newest}"
     home.psql(
         f"\\copy ({rows} ORDER BY source_offset) to '{clean}' csv",

@@ -1,18 +1,31 @@
-"""The ways of psql (and pgloader), into the loader's own table, from a clean CSV of its rows.
+"""The ways of psql into the loader's own table, from a clean CSV of its rows.
 
 The table keeps its keys, foreign keys, checks and indexes. Its audit triggers are off: the loader
 writes the same audit by the batch.
 """
 
-import os
-import subprocess
 import time
 from pathlib import Path
 
-import psutil
-
 from benchmarks.measure import Home
-from benchmarks.side_by_side.ways import COLUMNS, Taken
+
+COLUMNS = (
+    "transaction_id",
+    "user_id",
+    "product_id",
+    "amount",
+    "currency",
+    "amount_usd",
+    "timestamp",
+    "payment_method",
+    "status",
+    "transaction_date",
+    "processing_priority",
+    "source_ordinal",
+    "source_offset",
+    "batch_no",
+)
+"""Of the table `transactions`, as a clean CSV has them."""
 
 _NAMES = ", ".join(f'"{name}"' for name in COLUMNS)
 _CONTENT = [name for name in COLUMNS if name != "transaction_id"]
@@ -51,30 +64,12 @@ def empty(home: Home) -> None:
     home.psql("TRUNCATE transactions")
 
 
-def measure(home: Home, way: str, file: Path, rows: int) -> Taken:
-    """Load the clean CSV in one of the ways of this module."""
-    ways = {
-        "psql_copy": _copy,
-        "psql_upsert": _upsert,
-        "psql_build": _build,
-        "pgloader": _pgloader,
-    }
-    before, client = home.database_cpu(), _children_cpu()
+def seconds(home: Home, way: str, file: Path) -> float:
+    """How long one of the ways takes for the clean CSV."""
+    ways = {"psql_copy": _copy, "psql_upsert": _upsert, "psql_build": _build}
     began = time.perf_counter()
     ways[way](home, file)
-    seconds = time.perf_counter() - began
-    return Taken(
-        way=way,
-        rows=rows,
-        seconds=seconds,
-        client_cpu=_children_cpu() - client,
-        database_cpu=home.database_cpu() - before,
-    )
-
-
-def _children_cpu() -> float:
-    times = psutil.Process().cpu_times()
-    return float(times.children_user + times.children_system)
+    return time.perf_counter() - began
 
 
 def _copy(home: Home, file: Path) -> None:
@@ -101,23 +96,4 @@ def _build(home: Home, file: Path) -> None:
         *(line for line in constraints if "FOREIGN KEY" not in line),
         *indexes,
         *(line for line in constraints if "FOREIGN KEY" in line),
-    )
-
-
-def _pgloader(home: Home, file: Path) -> None:
-    server = home.server
-    fields = ", ".join(COLUMNS)
-    command = f"""
-        LOAD CSV FROM '{file}' ({fields})
-        INTO postgresql://{server.user}@unix:{server.socket_dir}:{server.port}/{server.database}
-        TARGET TABLE public.transactions ({fields})
-        WITH fields terminated by ',', fields optionally enclosed by '"';
-    """
-    script = file.with_suffix(".load")
-    script.write_text(command)
-    subprocess.run(
-        ["pgloader", "--quiet", "--on-error-stop", str(script)],
-        env={**os.environ, "PGPASSWORD": server.password.get_secret_value()},
-        check=True,
-        stdout=subprocess.DEVNULL,
     )
