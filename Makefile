@@ -21,7 +21,7 @@ endif
 MAKEFLAGS += --no-print-directory
 .SILENT:
 .DEFAULT_GOAL := help
-.PHONY: help setup run test torture check bench bench-quick docs lock clean
+.PHONY: help setup run test torture check bench bench-quick peers docs lock clean
 
 help: ## List the targets.
 	sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -54,6 +54,15 @@ bench: $(INSTALLED) ## Measure every stage, and their floors. BENCH_ROWS=1000000
 
 bench-quick: ## The same on a small shop: indicative only.
 	$(MAKE) bench BENCH_ROWS=50000
+
+PEERS := build/peers
+
+peers: requirements-peers.txt ## Install the peers of the side-by-side measurement, in build/peers.
+	rm -rf $(PEERS)
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+		--only-binary :all: --no-deps --require-hashes --requirement requirements-peers.txt || { \
+		rm -rf $(PEERS); echo "The peers can't be installed here; see above." >&2; exit 1; }
 
 docs: $(INSTALLED) ## Write docs/reference from the code.
 	$(BIN) -m techmart_fast dev reference $(ARGS)
@@ -90,15 +99,17 @@ $(INSTALLED): requirements.txt
 LOCK := build/lock
 PLAIN_PIP := env -u PIP_INDEX_URL -u PIP_EXTRA_INDEX_URL -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null
 
-lock: ## Write requirements.txt anew from pyproject.toml. ARGS=--upgrade for newer versions.
+COMPILE = $(PLAIN_PIP) $(LOCK)/bin/python -m piptools compile --quiet --generate-hashes \
+	--strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	--no-emit-trusted-host --no-emit-options
+PEER_PACKAGES := adbc-driver-postgresql 'dlt[postgres]' duckdb duckdb-extension-postgres-scanner \
+	orjson pandas psycopg2-binary pyarrow sqlalchemy
+
+lock: ## Write requirements*.txt anew. ARGS=--upgrade for newer versions.
 	$(PYTHON) -m venv --clear $(LOCK)
 	$(PLAIN_PIP) $(LOCK)/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
-	$(PLAIN_PIP) $(LOCK)/bin/python -m piptools compile --quiet --generate-hashes --all-extras \
-		--allow-unsafe --strip-extras --no-header --no-annotate --no-emit-index-url \
-		--no-emit-find-links --no-emit-trusted-host --no-emit-options \
-		--output-file=requirements.txt $(ARGS) pyproject.toml
-	echo 'atheris>=3.0' | $(PLAIN_PIP) $(LOCK)/bin/python -m piptools compile --quiet \
-		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-		--no-emit-trusted-host --no-emit-options --strip-extras \
-		--output-file=requirements-fuzz.txt $(ARGS) -
+	$(COMPILE) --all-extras --allow-unsafe --output-file=requirements.txt $(ARGS) pyproject.toml
+	echo 'atheris>=3.0' | $(COMPILE) --output-file=requirements-fuzz.txt $(ARGS) -
+	printf '%s\n' $(PEER_PACKAGES) | $(COMPILE) --allow-unsafe \
+		--output-file=requirements-peers.txt $(ARGS) -
 	rm -rf $(LOCK)

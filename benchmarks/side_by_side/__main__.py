@@ -1,0 +1,130 @@
+"""Prepares, measures, and writes the table: `python -m benchmarks.side_by_side`."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.side_by_side import machine, options, page, plot, prepare, rounds
+from benchmarks.side_by_side.bench import Bench, Endpoint
+from benchmarks.side_by_side.model import Case, Outcome, WayFailedError
+from benchmarks.side_by_side.report import Report, Section
+from benchmarks.side_by_side.server import Server
+from benchmarks.side_by_side.ways import (
+    FIRST_LOAD,
+    FIRST_LOAD_BASE,
+    MORE_ROWS,
+    MORE_ROWS_BASE,
+    loader_all,
+)
+from techmart_fast.errors import TechmartError
+from techmart_fast.local import LocalHome, start, stop
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+@contextmanager
+def _discarding() -> Iterator[Endpoint]:
+    """The endpoint that discards, in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.discarding", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=CHECKOUT) as server:
+        try:
+            if server.stdout is None:
+                raise RuntimeError("the endpoint has no output")
+            yield Endpoint(environment=json.loads(server.stdout.readline()), pid=server.pid)
+        finally:
+            server.terminate()
+
+
+@contextmanager
+def _bench(asked: options.Options, folder: Path) -> Iterator[Bench]:
+    """The servers, running."""
+    home = LocalHome(folder / "home")
+    needs_stand_in = loader_all.WAY.name in asked.ways
+    prepare.tell("Starting the servers ...")
+    with ExitStack() as stack:
+        stack.callback(lambda: asyncio.run(stop(home)))
+        parts = asyncio.run(start(home, standin=needs_stand_in))
+        if parts.postgres is None:
+            raise WayFailedError("the embedded PostgreSQL did not start")
+        yield Bench(
+            server=Server(parts.postgres),
+            folder=folder,
+            home=home.path,
+            python=Path(sys.executable),
+            peers_python=asked.peers.absolute() / "bin" / "python",
+            checkout=CHECKOUT,
+            limit_seconds=asked.limit_seconds,
+            discarding=stack.enter_context(_discarding()),
+            stand_in=Endpoint(environment={}, pid=parts.standin.pid) if parts.standin else None,
+        )
+
+
+def _sections(asked: options.Options, bench: Bench, peers: Mapping[str, str]) -> Iterator[Section]:
+    first = [way for way in FIRST_LOAD if way.name in asked.ways]
+    if first:
+        case = prepare.first_load(bench, asked.rows)
+        outcomes = rounds.measure(first, case, bench, repeat=asked.repeat, peers=peers)
+        yield _section(case, outcomes, FIRST_LOAD_BASE)
+    more = [way for way in MORE_ROWS if way.name in asked.ways]
+    if asked.incremental_rows and more:
+        rows, base_rows = asked.incremental_rows, asked.base_rows
+        case = prepare.more_rows(bench, rows, base_rows=base_rows)
+        outcomes = rounds.measure(more, case, bench, repeat=asked.repeat, peers=peers)
+        yield _section(case, outcomes, MORE_ROWS_BASE)
+
+
+def _section(case: Case, outcomes: list[Outcome], base: str) -> Section:
+    return Section(
+        title=case.title,
+        rows=case.rows,
+        raw_bytes=case.raw.stat().st_size,
+        clean_bytes=case.clean.stat().st_size,
+        base=base,
+        outcomes=tuple(outcomes),
+    )
+
+
+def _measured(asked: options.Options, folder: Path) -> Report:
+    with _bench(asked, folder) as bench:
+        peers = machine.peer_versions(bench.peers_python)
+        return Report(
+            machine=machine.this_machine(postgres=bench.server.local.version, peers=peers),
+            settings=bench.server.settings(),
+            repeat=asked.repeat,
+            sections=tuple(_sections(asked, bench, peers)),
+        )
+
+
+def main() -> int:
+    """Do what the command line asks for."""
+    asked = options.read()
+    if asked.folder is not None:
+        asked.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(
+            dir=asked.folder, prefix="side-by-side-", ignore_cleanup_errors=True
+        ) as folder:
+            report = _measured(asked, Path(folder).absolute())
+    except (TechmartError, WayFailedError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if asked.json is not None:
+        asked.json.write_text(json.dumps(asdict(report), default=str, indent=1), encoding="utf-8")
+    print(page.text_of(report, plot_name=None))
+    if asked.page is not None:
+        picture = asked.page.parent / "img" / page.PLOT
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        picture.write_text(plot.svg(report), encoding="utf-8")
+        page.write(asked.page, report)
+    failed = any(one.errors for section in report.sections for one in section.outcomes)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
