@@ -7,13 +7,12 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.side_by_side import machine, options, page, plot, prepare, rounds
 from benchmarks.side_by_side.bench import Bench, Endpoint
 from benchmarks.side_by_side.model import Case, Outcome, WayFailedError
-from benchmarks.side_by_side.report import Report, Section
+from benchmarks.side_by_side.report import Report, Section, as_json
 from benchmarks.side_by_side.server import Server
 from benchmarks.side_by_side.ways import (
     FIRST_LOAD,
@@ -104,9 +103,13 @@ def _measured(asked: options.Options, folder: Path) -> Report:
 def main() -> int:
     """Do what the command line asks for."""
     asked = options.read()
-    if asked.folder is not None:
-        asked.folder.mkdir(parents=True, exist_ok=True)
+    for made in (asked.folder, asked.json.parent if asked.json else None):
+        if made is not None:
+            made.mkdir(parents=True, exist_ok=True)
     try:
+        # Now, and not after an hour of measuring.
+        if asked.page is not None:
+            page.check(asked.page)
         with tempfile.TemporaryDirectory(
             dir=asked.folder, prefix="side-by-side-", ignore_cleanup_errors=True
         ) as folder:
@@ -115,7 +118,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if asked.json is not None:
-        asked.json.write_text(json.dumps(asdict(report), default=str, indent=1), encoding="utf-8")
+        asked.json.write_text(as_json(report), encoding="utf-8")
     print(page.text_of(report, plot_name=None))
     if asked.page is not None:
         picture = asked.page.parent / "img" / page.PLOT

@@ -1,5 +1,6 @@
 """What is measured and what comes of it: ways, what they are run on, and their figures."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,11 @@ class Way:
     distribution: str | None = None
     program: str | None = None
     most_rows: int | None = None
+
+    @property
+    def plain_title(self) -> str:
+        """The title without Markdown."""
+        return re.sub(r"[*`]", "", self.title)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,7 +45,7 @@ def read(arguments: Sequence[str] | None = None) -> Options:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.side_by_side",
         description="The loader and its peers on the same file, machine and day.",
-        epilog=_EXAMPLES + "\n".join(f"  {way.name:<16} {way.title}" for way in FIRST_LOAD),
+        epilog=_EXAMPLES + "\n".join(f"  {way.name:<16} {way.plain_title}" for way in FIRST_LOAD),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -59,7 +59,13 @@ def read(arguments: Sequence[str] | None = None) -> Options:
         metavar="N",
         help="also: so many new rows, their ids in random order, into --base-rows (0: not)",
     )
-    add("--base-rows", type=_positive, default=5_000_000, metavar="N", help="(5000000)")
+    add(
+        "--base-rows",
+        type=_positive,
+        default=5_000_000,
+        metavar="N",
+        help="rows that are there before those (5000000)",
+    )
     add("--json", type=Path, metavar="FILE", help="write every run's figures there")
     add("--page", type=Path, metavar="FILE", help="put the tables and the plot into this page")
     add(

@@ -18,17 +18,30 @@ _HEAD = """| way | reads | rows/s | × | s | CPU s: client | server | endpoint |
 | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"""
 
 
-def write(page: Path, report: Report) -> None:
-    """Replace what stands between the marks of a page.
+def check(page: Path) -> tuple[str, str]:
+    """What stands before and behind the place of the tables in a page.
 
     Raises:
-        WayFailedError: the page has no such marks.
+        WayFailedError: the page can't be read, or has no such place.
     """
-    text = page.read_text(encoding="utf-8")
+    try:
+        text = page.read_text(encoding="utf-8")
+    except OSError as error:
+        raise WayFailedError(f"can't read {page}: {error.strerror}") from None
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise WayFailedError(f"{page} lacks the marks that the tables stand between")
+    return before, after
+
+
+def write(page: Path, report: Report) -> None:
+    """Replace what stands between the marks of a page.
+
+    Raises:
+        WayFailedError: as `check` does.
+    """
+    before, after = check(page)
     body = text_of(report, plot_name=f"img/{PLOT}")
     page.write_text(f"{before}{BEGIN}\n\n{body}\n\n{END}{after}", encoding="utf-8")
 

@@ -3,17 +3,15 @@
 It is written by hand: a plotting library brings fonts as outlines, and one colour for both.
 """
 
-import re
 from collections.abc import Iterator
 from xml.sax.saxutils import escape
 
 from benchmarks.side_by_side.report import Report, Section
 from benchmarks.side_by_side.rounds import median
 
-_WIDTH, _LABELS, _FIGURES = 860, 290, 150
+_WIDTH, _LABELS, _FIGURES = 880, 310, 150
 _ROW, _BAR, _TITLE, _MARGIN = 26, 16, 40, 12
 _OWN = "loader"
-_MARKUP = re.compile(r"[*`]")
 
 # Without a preference the colours have contrast on white and on black.
 _STYLE = """
@@ -62,14 +60,17 @@ def _bars(section: Section, top: int) -> Iterator[str]:
         y = top + _TITLE + number * _ROW
         length = room * found.rate / most
         kind = "own" if way.name.startswith(_OWN) else "peer"
-        label = escape(_MARKUP.sub("", way.title))
+        label = escape(way.plain_title)
         ratio = section.ratio(found)
         shown = f"{found.rate:,.0f}" + ("" if ratio is None else f"  ({ratio:.2f} ×)")
         baseline = y + _BAR - 3
         yield f'<text x="{_LABELS - 8}" y="{baseline}" text-anchor="end">{label}</text>'
         yield f'<rect class="{kind}" x="{_LABELS}" y="{y}" width="{length:.1f}" height="{_BAR}"/>'
-        end = _LABELS + length + 8
-        yield f'<text class="figure" x="{end:.1f}" y="{baseline}">{escape(shown)}</text>'
+        # In a column of their own, they can't meet the dashed line.
+        yield (
+            f'<text class="figure" x="{_WIDTH - _MARGIN}" y="{baseline}" '
+            f'text-anchor="end">{escape(shown)}</text>'
+        )
     base = section.base_figures
     if base is not None:
         x = _LABELS + room * base.rate / most

@@ -1,7 +1,8 @@
 """All figures of one measurement."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from benchmarks.side_by_side.machine import Machine
 from benchmarks.side_by_side.model import Measured, Outcome
@@ -38,3 +39,12 @@ class Report:
     settings: Mapping[str, str]
     repeat: int
     sections: tuple[Section, ...]
+
+
+def as_json(report: Report) -> str:
+    """Every run's figures, and why there are none; times in seconds, sizes in bytes."""
+    figures = asdict(report)
+    for section in figures["sections"]:
+        for outcome in section["outcomes"]:
+            del outcome["way"]["run"]
+    return json.dumps(figures, default=str, indent=1)
