@@ -1,16 +1,23 @@
-"""A generated shop for all benchmarks. TECHMART_BENCH_ROWS sets its size (100,000 by default)."""
+"""Generated shops for all benchmarks. TECHMART_BENCH_ROWS sets their size (100,000 by default)."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from benchmarks.measure import Home, Sources, discarding, home_at
 from techmart_fast.contract import Contract, default_contract
 from techmart_fast.dev import ShopSpec, generate
 
 ROWS = int(os.environ.get("TECHMART_BENCH_ROWS", "100000"))
+
+IS_FULL_SIZE = ROWS >= 1_000_000
+"""Whether a run takes so long that its start does not decide its rate: ratios are held to then."""
+
+MakeShop = Callable[..., Path]
+MakeHome = Callable[[], Home]
 
 
 @pytest.fixture(scope="session")
@@ -19,24 +26,60 @@ def contract() -> Contract:
 
 
 @pytest.fixture(scope="session")
-def make_shop(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A shop with this share of defects: the same seed, so the same shop in every run."""
-    made: dict[str, Path] = {}
+def make_shop(tmp_path_factory: pytest.TempPathFactory) -> MakeShop:
+    """A shop with this share of defects: the same seed, so the same shop in every run.
 
-    def make(defects: str) -> Path:
-        if defects not in made:
+    What else `ShopSpec` takes may be given by name; `times` as many transactions are made.
+    """
+    made: dict[object, Path] = {}
+
+    def make(defects: str = "0", *, times: int = 1, **more: object) -> Path:
+        key = (defects, times, repr(sorted(more.items())))
+        if key not in made:
             folder = tmp_path_factory.mktemp("shop")
-            generate(
-                ShopSpec(
-                    out=folder,
-                    transactions=ROWS,
-                    users=max(ROWS // 20, 100),
-                    products=max(ROWS // 100, 50),
-                    defects=Decimal(defects),
-                    seed=7,
-                )
-            )
-            made[defects] = folder
-        return made[defects]
+            spec = {
+                "out": folder,
+                "transactions": ROWS * times,
+                "users": max(ROWS // 20, 100),
+                "products": max(ROWS // 100, 50),
+                "defects": Decimal(defects),
+                "seed": 7,
+            }
+            generate(ShopSpec(**(spec | more)))  # type: ignore[arg-type]
+            made[key] = folder
+        return made[key]
 
     return make
+
+
+def sources(shop: Path) -> Sources:
+    """All files of a generated shop."""
+    (transactions,) = shop.glob("transactions.*")
+    return Sources(
+        users=(shop / "users.csv",),
+        products=(shop / "products.json",),
+        transactions=(transactions,),
+    )
+
+
+@pytest.fixture
+def make_home(tmp_path: Path) -> Iterator[MakeHome]:
+    """Homes whose embedded parts run already: their start is not what is measured."""
+    opened = []
+
+    def make() -> Home:
+        context = home_at(tmp_path / f"home{len(opened)}")
+        home = context.__enter__()
+        opened.append(context)
+        return home
+
+    yield make
+    for context in opened:
+        context.__exit__(None, None, None)
+
+
+@pytest.fixture
+def discard() -> Iterator[Mapping[str, str]]:
+    """The environment of an endpoint that accepts load jobs and discards what they carry."""
+    with discarding() as environment:
+        yield environment

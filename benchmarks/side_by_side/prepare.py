@@ -103,7 +103,7 @@ def _write_clean(bench: Bench, case: Case) -> None:
             folder=bench.folder,
         )
         query = (
-            f"SELECT * FROM transactions WHERE source_ordinal = {_NEWEST} ORDER BY source_offset"  # noqa: S608
+            f"SELECT * FROM transactions WHERE source_ordinal = {_NEWEST} ORDER BY source_offset"
         )
         file = literal(str(case.clean))
         bench.server.ask(database, f"\\copy ({query}) to {file} csv")

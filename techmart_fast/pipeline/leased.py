@@ -12,6 +12,7 @@ from techmart_fast.errors import (
     ExitCode,
     LeaseHeldError,
     SinkError,
+    SpoolError,
     TechmartError,
     WarehouseBehindError,
     WarehouseError,
@@ -147,8 +148,11 @@ async def recording_refusal(
 
 
 async def _of_the_lease(sinks: Sinks, lease: Lease, error: TechmartError) -> TechmartError:
-    """The error, or that the lease was lost: whoever takes it over ends the connections, too."""
-    if isinstance(error, SinkError) and error.transient:
+    """The error, or that the lease was lost.
+
+    Whoever takes it over ends the connections, too, and clears the spool of what nobody owes.
+    """
+    if isinstance(error, SpoolError) or (isinstance(error, SinkError) and error.transient):
         try:
             async with asyncio.timeout(_CONFIRM_SECONDS):
                 await sinks.postgres.confirm(lease)

@@ -9,13 +9,14 @@
 -- and nothing is left to TRY: DuckDB 2.0 evaluates too much of the one and catches too little by the
 -- other when arguments are constant.)
 CREATE MACRO bq_quotient(a, b) AS CAST(a AS DOUBLE) / CAST(b AS DOUBLE);
+CREATE MACRO bq_is_long(a) AS abs(a) > CAST('1000000000000000000' AS DECIMAL(38, 9));
 CREATE MACRO bq_product(a, b) AS abs(CAST(bq_quotient(a, b) AS DECIMAL(38, 9)) * b);
 CREATE MACRO bq_error(a, b) AS abs(bq_product(a, b) - abs(a) * CAST(1 AS DECIMAL(10, 9)));
 CREATE MACRO bq_half_step(b) AS abs(b) * CAST('0.0000000005' AS DECIMAL(10, 10));
 CREATE MACRO bq_divide_numeric(a, b) AS
     CASE WHEN a IS NULL OR b IS NULL THEN CAST(NULL AS DECIMAL(38, 9))
          WHEN b = 0 THEN CAST(error('division by zero: ' || a || ' / ' || b) AS DECIMAL(38, 9))
-         WHEN abs(a) > 1e18 OR abs(b) > 1e18 OR abs(bq_quotient(a, b)) > 1e18 THEN exact_divide(a, b)
+         WHEN bq_is_long(a) OR bq_is_long(b) THEN exact_divide(a, b)
          WHEN bq_error(a, b) < bq_half_step(b) THEN CAST(bq_quotient(a, b) AS DECIMAL(38, 9))
          WHEN bq_error(a, b) = bq_half_step(b) AND bq_product(a, b) > abs(a)
          THEN CAST(bq_quotient(a, b) AS DECIMAL(38, 9))
@@ -23,14 +24,20 @@ CREATE MACRO bq_divide_numeric(a, b) AS
 CREATE MACRO bq_safe_divide_numeric(a, b) AS
     CASE WHEN a IS NULL OR b IS NULL THEN CAST(NULL AS DECIMAL(38, 9))
          WHEN b = 0 THEN CAST(NULL AS DECIMAL(38, 9))
-         WHEN abs(a) > 1e18 OR abs(b) > 1e18 OR abs(bq_quotient(a, b)) > 1e18 THEN safe_exact_divide(a, b)
+         WHEN bq_is_long(a) OR bq_is_long(b) THEN safe_exact_divide(a, b)
          WHEN bq_error(a, b) < bq_half_step(b) THEN CAST(bq_quotient(a, b) AS DECIMAL(38, 9))
          WHEN bq_error(a, b) = bq_half_step(b) AND bq_product(a, b) > abs(a)
          THEN CAST(bq_quotient(a, b) AS DECIMAL(38, 9))
          ELSE safe_exact_divide(a, b) END;
+-- A product is guessed and proven likewise: DuckDB's own cast to nine decimals is such a division.
+CREATE MACRO bq_product_guess(a, b) AS CAST(a AS DOUBLE) * CAST(b AS DOUBLE);
+CREATE MACRO bq_product_error(a, b) AS
+    abs(CAST(bq_product_guess(a, b) AS DECIMAL(38, 9)) * CAST(1 AS DECIMAL(10, 9)) - a * b);
 CREATE MACRO bq_multiply_numeric(a, b) AS
-    CASE WHEN abs(CAST(a AS DOUBLE) * CAST(b AS DOUBLE)) < 1e19 THEN CAST(a * b AS DECIMAL(38, 9))
-         ELSE exact_multiply(a, b) END;
+    CASE WHEN abs(bq_product_guess(a, b)) >= 1e19 THEN exact_multiply(a, b)
+         WHEN bq_product_error(a, b) < CAST('0.0000000005' AS DECIMAL(10, 10))
+         THEN CAST(bq_product_guess(a, b) AS DECIMAL(38, 9))
+         ELSE CAST(a * b AS DECIMAL(38, 9)) END;
 CREATE MACRO bq_divide_float(a, b) AS
     CASE WHEN b = 0 THEN CAST(error('division by zero: ' || a || ' / ' || b) AS DOUBLE)
          WHEN isinf(a / b) AND NOT isinf(a) THEN CAST(error('double overflow') AS DOUBLE)
@@ -138,3 +145,4 @@ CREATE MACRO bq_stored_array(a) AS
     CASE WHEN a IS NULL THEN [] WHEN list_count(a) < len(a)
          THEN error('Array cannot have a null element; error in writing field') ELSE a END;
 CREATE MACRO bq_array_concat(a, b) AS CASE WHEN a IS NULL OR b IS NULL THEN NULL ELSE list_concat(a, b) END;
+CREATE MACRO bq_md5_byte(s) AS md5_number(s) & 255;

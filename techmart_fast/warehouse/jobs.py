@@ -23,7 +23,11 @@ from techmart_fast.warehouse.statements import Statement
 from techmart_fast.warehouse.target import WarehouseTarget
 
 FIRST_POLL_SECONDS = 0.004
-"""The stand-in answers in milliseconds; the service takes a second, and growth is there by then."""
+"""The stand-in answers in milliseconds; the service takes a second, and growth is there by then.
+
+For each job that is waited for at the time: with fifty of them, asking for each one after
+milliseconds would be more work than the jobs are.
+"""
 
 POLL_GROWTH = 1.2
 """A job's end is noticed within a fifth of its time: a second of work costs 22 requests."""
@@ -71,6 +75,7 @@ class Jobs:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="warehouse")
         self._service: asyncio.Future[Service] | None = None
         self._confirm: Confirm = _anybody
+        self._unfinished = 0
         self.cost = JobCost()
 
     def __repr__(self) -> str:
@@ -198,26 +203,17 @@ class Jobs:
         await self._confirm()
         deadline = self._clock.monotonic() + self._target.job_timeout_seconds
         submission = asyncio.ensure_future(self.call(submit))
+        self._unfinished += 1
         try:
             # Shielded: the thread would go on, and submit a job that nobody cancels.
-            state = first = await asyncio.shield(submission)
-            delay = FIRST_POLL_SECONDS
-            while not state.done:
-                if self._clock.monotonic() >= deadline:
-                    await self._cancel(job_id)
-                    raise service_error(
-                        reason="timeout",
-                        message=f"no end after {self._target.job_timeout_seconds:g} s",
-                        doing=doing,
-                        job_id=job_id,
-                    )
-                await self._clock.sleep(delay)
-                delay = min(delay * POLL_GROWTH, LONGEST_POLL_SECONDS)
-                state = await self._look(job_id, doing=doing)
+            first = await asyncio.shield(submission)
+            state = await self._end_of(first, job_id, deadline=deadline, doing=doing)
         except asyncio.CancelledError:
             # A job goes on without its caller: it has to be told.
             await asyncio.shield(self._withdraw(submission, job_id))
             raise
+        finally:
+            self._unfinished -= 1
         if is_new or not first.existed:
             self.cost += JobCost(
                 jobs=1,
@@ -233,6 +229,25 @@ class Jobs:
                 job_id=job_id,
             )
         return replace(state, existed=first.existed)
+
+    async def _end_of(
+        self, state: JobState, job_id: str, *, deadline: float, doing: str
+    ) -> JobState:
+        """Ask for a job until it is done."""
+        delay = FIRST_POLL_SECONDS * self._unfinished
+        while not state.done:
+            if self._clock.monotonic() >= deadline:
+                await self._cancel(job_id)
+                raise service_error(
+                    reason="timeout",
+                    message=f"no end after {self._target.job_timeout_seconds:g} s",
+                    doing=doing,
+                    job_id=job_id,
+                )
+            await self._clock.sleep(delay)
+            delay = min(delay * POLL_GROWTH, LONGEST_POLL_SECONDS)
+            state = await self._look(job_id, doing=doing)
+        return state
 
     async def _look(self, job_id: str, *, doing: str) -> JobState:
         """A job's state. It runs on while nobody can look: it must not be submitted once more."""

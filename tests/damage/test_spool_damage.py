@@ -1,13 +1,14 @@
 """Spool files that are damaged between two runs are never published; PostgreSQL has their rows."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from techmart_fast.api import sync
-from techmart_fast.errors import ExitCode, WarehouseError
-from techmart_fast.pipeline import mending
+from techmart_fast.errors import ExitCode, SpoolError, WarehouseError
+from techmart_fast.pipeline import mending, spooling
 from techmart_fast.pipeline.reconciled import Standing
 from techmart_fast.records import SpooledFile
 from techmart_fast.warehouse import WarehouseSink
@@ -127,3 +128,18 @@ async def test_a_disk_that_damages_what_is_written_again_ends_in_one_error(
     assert len(await loaded.rows(OWED)) == len(paths)
     assert (await sync(settings=loaded.settings)).run.error is None
     assert (await compared(loaded)).standing is Standing.EQUAL
+
+
+async def test_a_replaced_run_whose_spool_was_cleared_says_that_it_was_replaced(
+    loaded: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken_over = "UPDATE techmart_loader.lease SET epoch = epoch + 1 RETURNING epoch"
+
+    def cleared(*_: object, **__: object) -> SpooledFile:
+        asyncio.run(loaded.rows(taken_over))  # it runs in a thread
+        raise SpoolError("Can't write the spool file: No such file or directory.", transient=True)
+
+    monkeypatch.setattr(spooling, "write_spool", cleared)
+    result = await loaded.run(feeds(tmp_path, sale(40), name="later"))
+    assert result.exit_code is ExitCode.LEASE_HELD
+    assert "took the lease over" in str(result.error)

@@ -52,6 +52,10 @@ def test_a_safe_quotient_is_exact_or_null(storage: Storage, left: Decimal, right
 
 
 @example(left=Decimal(1), right=LONGEST)
+@example(left=STEP, right=Decimal("0.5"))
+@example(left=-STEP, right=Decimal("1.5"))
+@example(left=Decimal("123456789.123456789"), right=Decimal("0.5"))
+@example(left=Decimal("99999999.99"), right=Decimal("99999999.99"))
 @given(left=numerics, right=numerics)
 @settings(max_examples=80, deadline=None)
 def test_a_product_is_exact_or_an_overflow(storage: Storage, left: Decimal, right: Decimal) -> None:

@@ -18,7 +18,7 @@ INSERT INTO transactions AS stored SELECT * FROM staging
 ON CONFLICT ({quoted("transaction_id")}) DO UPDATE SET {updates}
 WHERE (stored.source_ordinal, stored.source_offset)
     < (excluded.source_ordinal, excluded.source_offset);
-"""  # noqa: S608 - names of our own table, quoted by the server
+"""
 
 
 def run(site: Site) -> Measured:

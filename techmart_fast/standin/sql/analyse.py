@@ -32,6 +32,7 @@ from techmart_fast.standin.sql import (
     windows,
 )
 from techmart_fast.standin.sql.check import CONSUMED, check_nodes, refused_name
+from techmart_fast.standin.sql.fold import folded
 from techmart_fast.standin.sql.kinds import UnknownTypeError, kind_of, shown, to_sqlglot
 from techmart_fast.standin.sql.names import Names
 from techmart_fast.standin.sql.nested import order_by_values
@@ -115,11 +116,12 @@ def analyse_query(query: exp.Query, names: Names, parameters: Parameters) -> Ana
         raise not_implemented(f"this query: {shown(rendered)}")
     found = rendered.named_selects
     known = output if len(output) == len(found) else tuple(found)
+    scans = tuple(scans_of(rendered if pushed is None else pushed, names.tables))
     return Analysed(
-        tree=rendered,
+        tree=folded(rendered, names.tables),
         names=tuple(spelling.get(one.lower(), one) for one in known),
         kinds=_kinds(rendered),
-        scans=tuple(scans_of(rendered if pushed is None else pushed, names.tables)),
+        scans=scans,
         spelling=spelling,
     )
 

@@ -13,7 +13,7 @@ from techmart_fast.standin.failure import invalid_query, not_implemented
 from techmart_fast.standin.resources import Table
 from techmart_fast.standin.sql.analyse import Analysed, duckdb_sql
 from techmart_fast.standin.sql.coercion import can_become, coerced, merged
-from techmart_fast.standin.sql.kinds import call, cast, cast_to, kind_of
+from techmart_fast.standin.sql.kinds import call, cast, cast_to, kind_of, noted
 from techmart_fast.standin.work import Work, physical
 
 
@@ -33,7 +33,7 @@ def assigned(value: exp.Expr, column: Field) -> exp.Expr:
     known = _is_within(inner.type, column)
     result = inner if _equal(have, want) else coerced(inner, want, what=f"column {column.name}")
     if column.limited_duckdb != want.duckdb and not known:
-        result = cast(cast_to(result, column.limited_duckdb), want)
+        result = _limited(result, column)
     if column.kind is Kind.STRING and "maxLength" in column.details:
         raise not_implemented("STRING columns with a maximum length")
     if column.mode == "REPEATED":
@@ -42,6 +42,22 @@ def assigned(value: exp.Expr, column: Field) -> exp.Expr:
         raise invalid_query(f"Required field {column.name} cannot be null")
     result.type = inner.type
     return result
+
+
+def _limited(value: exp.Expr, column: Field) -> exp.Expr:
+    """A value within the NUMERIC(p, s) of a column: rounded, or an error where it is too large.
+
+    Rounding takes a 128-bit division, 0.4 µs a value. Most values have no more decimals than the
+    column already: such a one is what its floating-point image becomes, and stays as it is.
+    """
+    rounded = cast(cast_to(value, column.limited_duckdb), column.type)
+    if column.kind is not Kind.NUMERIC or not isinstance(value, exp.Column):
+        return rounded
+    image = cast_to(value.copy(), "DOUBLE")
+    guess = exp.TryCast(this=image, to=exp.DataType.build(column.limited_duckdb, dialect="duckdb"))
+    proven = exp.EQ(this=cast(guess, column.type), expression=value.copy())
+    result = exp.Case(ifs=[exp.If(this=proven, true=value.copy())], default=rounded)
+    return noted(result, column.type)
 
 
 def _equal(one: BqType, other: BqType) -> bool:

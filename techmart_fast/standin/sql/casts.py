@@ -24,6 +24,7 @@ from techmart_fast.standin.sql.kinds import (
     text,
 )
 from techmart_fast.standin.sql.rules import rule
+from techmart_fast.standin.sql.texts import first_md5_byte
 
 
 def _cast_type(node: exp.Expr) -> BqType:
@@ -73,7 +74,7 @@ def _converted(value: exp.Expr, have: BqType, want: BqType) -> exp.Expr | None:
     if want.kind is Kind.STRING and have.kind in _TEXT_OF:
         return call(_TEXT_OF[have.kind], value)
     if have.kind is Kind.STRING and want.kind in _CHECKED:
-        return _of_text(value, want)
+        return (want == INT64 and first_md5_byte(value)) or _of_text(value, want)
     if (have, want) == (FLOAT64, INT64):
         # DuckDB rounds a half to the even neighbour; BigQuery away from zero.
         return cast(call("round", value), want)

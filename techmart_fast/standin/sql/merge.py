@@ -13,11 +13,11 @@ from techmart_fast.standin.clock import now_ms
 from techmart_fast.standin.failure import invalid_query, not_implemented
 from techmart_fast.standin.resources import Table
 from techmart_fast.standin.sql.analyse import analyse_query, duckdb_sql
-from techmart_fast.standin.sql.assign import assigned, check_columns
+from techmart_fast.standin.sql.assign import absent_arrays, assigned, check_columns
 from techmart_fast.standin.sql.context import Context, Done, finished_dml
-from techmart_fast.standin.sql.dml import assigned_columns, column_named
+from techmart_fast.standin.sql.dml import assigned_columns, column_named, run_dml
 from techmart_fast.standin.sql.kinds import BOOL, NULL, kind_of, shown
-from techmart_fast.standin.sql.scope import Scoped, charge_dml, scoped
+from techmart_fast.standin.sql.scope import Scoped, can_match, charge_dml, scoped
 from techmart_fast.standin.work import physical
 
 
@@ -45,6 +45,9 @@ def merge(node: exp.Merge, context: Context) -> Done:
     if context.dry:
         return finished_dml(context, "MERGE")
     whens = " ".join(_arm_sql(one, scope, table) for one in arms)
+    alone = _only_insertion(arms)
+    if alone is not None and (_never_matches(node) or not can_match(context, scope, table)):
+        return _all_inserted(context, scope, table, arms, alone)
     target = f"{physical(table.ref)} AS {quoted(scope.target_alias)}"
     rows, on = scope.source_sql, scope.where_sql
     alias = source.alias_or_name
@@ -57,6 +60,39 @@ def merge(node: exp.Merge, context: Context) -> Done:
     table = context.work.settle(table)
     counts = _counted(sql, arms, context, scope, table)
     context.work.put_table(table.modified(now_ms()))
+    return finished_dml(context, "MERGE", **counts)
+
+
+def _only_insertion(arms: Sequence[_Arm]) -> _Arm | None:
+    """The clause that inserts, where it alone decides what becomes of rows that match nothing."""
+    if any(arm.by_source for arm in arms):
+        return None
+    unmatched = [arm for arm in arms if not arm.matched]
+    return unmatched[0] if len(unmatched) == 1 else None
+
+
+def _all_inserted(
+    context: Context, scope: Scoped, table: Table, arms: Sequence[_Arm], arm: _Arm
+) -> Done:
+    """A MERGE of which no row matches, as the INSERT that it comes to.
+
+    It means the same and takes half the time: nothing is joined, and no row is carried through
+    every clause.
+    """
+    names, values = _insertion_sql(arm, scope, table)
+    condition = _condition_sql(arm, scope)
+    sql = (
+        f"INSERT INTO {physical(table.ref)} ({', '.join(names)}) "
+        f"SELECT {', '.join(values)} FROM {scope.source_sql} WHERE {condition or 'TRUE'}"
+    )
+    places = arm.values if arm.condition is None else (*arm.values, arm.condition)
+    bound: dict[str, object] = {}
+    for one in (scope.source, *(scope.values[place] for place in places)):
+        bound |= context.parameters.used_in(one) if one is not None else {}
+    rows = run_dml(context, table, sql, bound)
+    counts = {"inserted": rows, "deleted": 0}
+    if any(arm.action == "UPDATE" for arm in arms):
+        counts["updated"] = 0
     return finished_dml(context, "MERGE", **counts)
 
 
@@ -204,28 +240,45 @@ def _insertion(
     return tuple(columns), given
 
 
+def _condition_sql(arm: _Arm, scope: Scoped) -> str:
+    """The DuckDB text of what a clause asks of its rows; nothing if it takes all of them."""
+    if arm.condition is None:
+        return ""
+    condition = scope.values[arm.condition]
+    if kind_of(condition) not in (BOOL, NULL):
+        raise invalid_query(
+            f"WHEN clause should return type BOOL, but returns {kind_of(condition)}"
+        )
+    return duckdb_sql(condition)
+
+
 def _arm_sql(arm: _Arm, scope: Scoped, table: Table) -> str:
     head = "WHEN MATCHED" if arm.matched else "WHEN NOT MATCHED"
     if not arm.matched:
         head += " BY SOURCE" if arm.by_source else " BY TARGET"
-    if arm.condition is not None:
-        condition = scope.values[arm.condition]
-        if kind_of(condition) not in (BOOL, NULL):
-            raise invalid_query(
-                f"WHEN clause should return type BOOL, but returns {kind_of(condition)}"
-            )
-        head += f" AND {duckdb_sql(condition)}"
+    condition = _condition_sql(arm, scope)
+    if condition:
+        head += f" AND {condition}"
     if arm.action == "DELETE":
         return f"{head} THEN DELETE"
+    if arm.action == "UPDATE":
+        changes = ", ".join(f"{name} = {value}" for name, value in _values_sql(arm, scope))
+        return f"{head} THEN UPDATE SET {changes}"
+    names, values = _insertion_sql(arm, scope, table)
+    return f"{head} THEN INSERT ({', '.join(names)}) VALUES ({', '.join(values)})"
+
+
+def _values_sql(arm: _Arm, scope: Scoped) -> list[tuple[str, str]]:
+    """Columns and what a clause writes into them, as DuckDB texts."""
     pairs = zip(arm.columns, arm.values, strict=True)
-    texts = [
+    return [
         (quoted(column.name), duckdb_sql(assigned(scope.values[at], column)))
         for column, at in pairs
     ]
-    if arm.action == "UPDATE":
-        return f"{head} THEN UPDATE SET " + ", ".join(f"{name} = {value}" for name, value in texts)
-    given = {column.name for column in arm.columns}
-    absent = [one for one in table.schema if one.name not in given]
-    texts += [(quoted(one.name), "[]") for one in absent if one.mode == "REPEATED"]
-    names, values = zip(*texts, strict=True)
-    return f"{head} THEN INSERT ({', '.join(names)}) VALUES ({', '.join(values)})"
+
+
+def _insertion_sql(arm: _Arm, scope: Scoped, table: Table) -> tuple[list[str], list[str]]:
+    """Columns and values of a clause that inserts; arrays that it does not name are empty."""
+    texts = _values_sql(arm, scope)
+    texts += [(quoted(one.name), "[]") for one in absent_arrays(table, arm.columns)]
+    return [name for name, _ in texts], [value for _, value in texts]

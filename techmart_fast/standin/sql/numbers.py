@@ -20,6 +20,7 @@ from techmart_fast.standin.sql.kinds import (
     STRING,
     call,
     cast,
+    cast_to,
     is_float_literal,
     kind_of,
     literal_of,
@@ -67,6 +68,8 @@ def numeric_type(*nodes: exp.Expr, what: str) -> BqType:
     return kind
 
 
+_WHOLE = "whole"
+
 _WORD: dict[type[exp.Expr], str] = {
     exp.Add: "operator +",
     exp.Sub: "operator -",
@@ -107,14 +110,23 @@ def _multiply(node: exp.Expr) -> exp.Expr:
     kind = kind_of(node)
     if kind == NUMERIC:
         for one, other in ((node.this, node.expression), (node.expression, node.this)):
-            if kind_of(one) == INT64:
+            whole = _whole(one)
+            if whole is not None:
                 # A whole number has no decimals to round, so DuckDB's own product is exact.
-                whole = exp.Cast(this=one, to=exp.DataType.build("DECIMAL(19,0)"))
                 numeric = coerced(other, NUMERIC, what="operator *")
                 return cast(exp.Paren(this=exp.Mul(this=numeric, expression=whole)), NUMERIC)
         return call("bq_multiply_numeric", *_sides(node, kind))
     _refuse_bignumeric(node, kind)
     return _finite(_coerced_sides(node, kind), kind)
+
+
+def _whole(node: exp.Expr) -> exp.Expr | None:
+    """A whole number as a DECIMAL without decimals; None for one that may have some."""
+    while isinstance(node, exp.Paren):
+        node = node.this
+    if kind_of(node) == INT64:
+        return cast_to(node, "DECIMAL(19,0)")
+    return cast_to(node.this, "DECIMAL(29,0)") if node.meta.get(_WHOLE) else None
 
 
 def _finite(node: exp.Expr, kind: BqType) -> exp.Expr:
@@ -191,7 +203,10 @@ def _rounded(node: exp.Expr) -> exp.Expr:
     value = coerced(node.this, kind, what=name.upper())
     places = node.args.get("decimals")
     if places is None:
-        return cast(call(name, value), kind)
+        result = cast(call(name, value), kind)
+        # Of a DECIMAL, DuckDB makes one without decimals.
+        result.meta[_WHOLE] = kind == NUMERIC
+        return result
     digits = _whole_literal(places)
     if kind == NUMERIC and digits is not None and -29 < digits < 9:
         return cast(call(name, value, number(digits)), kind)

@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
+from techmart_fast.standin.bqtypes import quoted
 from techmart_fast.standin.failure import not_implemented
 from techmart_fast.standin.resources import Table
 from techmart_fast.standin.sql.analyse import Analysed, analyse_query, duckdb_sql
 from techmart_fast.standin.sql.context import Context
 from techmart_fast.standin.sql.scans import Scan, conjuncts, is_partition_filter
+from techmart_fast.standin.work import physical
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,3 +121,15 @@ def charge_dml(
     ]
     scans = (target_scan(scope, table, condition), *others)
     context.charge(replace(scope.analysed, scans=scans))
+
+
+def can_match(context: Context, scope: Scoped, table: Table) -> bool:
+    """Whether the target has any row in the partitions that the condition's literals leave."""
+    scan = target_scan(scope, table)
+    source = f"{physical(table.ref)} AS {quoted(scope.target_alias)}"
+    if not scan.filters:
+        return bool(context.work.execute(f"SELECT 1 FROM {source} LIMIT 1"))
+    condition = exp.and_(*(one.copy() for one in scan.filters))
+    values = dict(context.parameters.used_in(condition))
+    sql = f"SELECT 1 FROM {source} WHERE {duckdb_sql(condition)} LIMIT 1"
+    return bool(context.work.execute(sql, values or None))

@@ -5,6 +5,5 @@ SELECT
   inventory_turnover_ratio, days_in_inventory, revenue_rank_in_category, margin_estimate,
   seasonal_trend, performance_tier
 FROM product_performance
-WHERE TRUE
-QUALIFY ROW_NUMBER() OVER (ORDER BY total_revenue DESC, product_id) <= @row_limit
 ORDER BY total_revenue DESC, product_id
+LIMIT @row_limit

@@ -5,6 +5,5 @@ SELECT
   customer_lifetime_value, preferred_payment_method, preferred_product_category,
   is_high_value_customer, rfm_segment, churn_risk_score
 FROM user_analytics
-WHERE TRUE
-QUALIFY ROW_NUMBER() OVER (ORDER BY total_spent DESC, user_id) <= @row_limit
 ORDER BY total_spent DESC, user_id
+LIMIT @row_limit

@@ -57,7 +57,7 @@ USING (
   daily_costs AS (
     SELECT
       transaction_date,
-      SUM(partial_products.orders * products.price_usd * @cost_ratio) AS cost
+      SUM(partial_products.orders * products.price_usd) * @cost_ratio AS cost
     FROM partial_products
     JOIN products ON products.product_id = partial_products.product_id
     WHERE transaction_date IN UNNEST(@scan_dates)

@@ -39,16 +39,22 @@ USING (
   ),
   purchases AS (
     SELECT
-      orders_by_user.user_id, product_id, payment_method,
+      orders_by_user.user_id, product_id, payment_method, transaction_date, orders, revenue,
+      last_order_at
+    FROM orders_by_user
+    JOIN touched ON touched.user_id = orders_by_user.user_id
+    WHERE orders_by_user.user_bucket IN UNNEST(@user_buckets)
+  ),
+  by_method AS (
+    SELECT
+      user_id, payment_method,
       SUM(orders) AS orders,
       SUM(revenue) AS revenue,
       MIN(transaction_date) AS first_order_date,
       MAX(transaction_date) AS last_order_date,
       MAX(last_order_at) AS last_order_at
-    FROM orders_by_user
-    JOIN touched ON touched.user_id = orders_by_user.user_id
-    WHERE orders_by_user.user_bucket IN UNNEST(@user_buckets)
-    GROUP BY orders_by_user.user_id, product_id, payment_method
+    FROM purchases
+    GROUP BY user_id, payment_method
   ),
   totals AS (
     SELECT
@@ -57,17 +63,12 @@ USING (
       SUM(revenue) AS revenue,
       MIN(first_order_date) AS first_order_date,
       MAX(last_order_date) AS last_order_date
-    FROM purchases
+    FROM by_method
     GROUP BY user_id
   ),
   methods AS (
     SELECT user_id, payment_method
-    FROM (
-      SELECT
-        user_id, payment_method, SUM(orders) AS orders, MAX(last_order_at) AS last_order_at
-      FROM purchases
-      GROUP BY user_id, payment_method
-    )
+    FROM by_method
     WHERE TRUE
     QUALIFY ROW_NUMBER() OVER (
       PARTITION BY user_id ORDER BY orders DESC, last_order_at DESC, payment_method
