@@ -32,7 +32,7 @@ WITH fields terminated by ',', fields optionally enclosed by '"',
 """,
         encoding="utf-8",
     )
-    command = [program, "--root-dir", str(site.folder), "--on-error-stop", str(commands)]
+    command = [program, "--root-dir", str(site.folder), str(commands)]
     measured, _ = site.measure(command, site.bench.server.psql_environment)
     site.check()
     return measured
