@@ -1,8 +1,12 @@
-"""Finds the files and APIs of a run; in a thread, which a stop ends even while stdin is silent."""
+"""Finds the files and APIs of a run; in a thread, which a stop ends even while stdin is silent.
+
+What can be wrong with a file's beginning is told first. All of it is read for its fingerprint, a
+second for some 250 MB, while something else is done.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -13,9 +17,10 @@ from techmart_fast.records import Feed, SourceFile
 from techmart_fast.sources import (
     STANDARD_INPUT,
     copied_standard_input,
-    discover,
     endpoint_of,
+    fingerprinted,
     is_address,
+    look,
     remove_abandoned_copies,
 )
 from techmart_fast.together import to_its_end
@@ -29,6 +34,21 @@ class Found:
     endpoints: Mapping[Feed, Endpoint]
 
 
+class Finding:
+    """Files that were looked at, and are still being read."""
+
+    def __init__(self, reading: "asyncio.Future[Found]") -> None:
+        self._reading = reading
+
+    async def whole(self) -> Found:
+        """What was found, once all files were read.
+
+        Raises:
+            SourceError: a file can't be read to its end, or changed meanwhile.
+        """
+        return await asyncio.shield(self._reading)
+
+
 class _AbandonedError(Exception):
     """The run was stopped while its files were looked for."""
 
@@ -36,7 +56,7 @@ class _AbandonedError(Exception):
 @asynccontextmanager
 async def found(
     sources: Mapping[Feed, Sequence[str]], *, contract: Contract, spool: Path
-) -> AsyncIterator[Found]:
+) -> AsyncIterator[Finding]:
     """What every feed comes from; a copy of standard input lasts as long as the context.
 
     An address among the specs asks for the API at it, as the contract describes the feed's. The API
@@ -44,7 +64,7 @@ async def found(
 
     Raises:
         ConfigError: an address can't be used.
-        SourceError, DecodeError, SpoolError: see `discover` and `copied_standard_input`.
+        SourceError, DecodeError, SpoolError: see `look` and `copied_standard_input`.
     """
     abandoned = Event()
 
@@ -54,22 +74,36 @@ async def found(
 
     files = {feed: [one for one in specs if not is_address(one)] for feed, specs in sources.items()}
 
-    def find() -> Mapping[Feed, Sequence[SourceFile]]:
+    def look_at_files() -> Mapping[Feed, Sequence[SourceFile]]:
         remove_abandoned_copies(spool)
         copy = None
         if any(STANDARD_INPUT in specs for specs in files.values()):
             copy = kept.enter_context(copied_standard_input(spool, heartbeat=heartbeat))
         return {
-            feed: discover(feed, specs, contract=contract, standard_input=copy, heartbeat=heartbeat)
+            feed: look(feed, specs, contract=contract, standard_input=copy)
             for feed, specs in files.items()
             if specs
         }
 
+    def read(seen: Mapping[Feed, Sequence[SourceFile]]) -> Found:
+        whole = {
+            feed: [fingerprinted(file, heartbeat=heartbeat) for file in of_feed]
+            for feed, of_feed in seen.items()
+        }
+        return Found(files=whole, endpoints=endpoints)
+
     endpoints = dict(_endpoints(sources, contract))
     with ExitStack() as kept:
-        finding = asyncio.ensure_future(asyncio.to_thread(find))
-        looked = await to_its_end(finding, on_cancel=abandoned.set)
-        yield Found(files=looked, endpoints=endpoints)
+        looking = asyncio.ensure_future(asyncio.to_thread(look_at_files))
+        seen = await to_its_end(looking, on_cancel=abandoned.set)
+        reading = asyncio.ensure_future(asyncio.to_thread(read, seen))
+        try:
+            yield Finding(reading)
+        finally:
+            abandoned.set()
+            await asyncio.wait([reading])
+            with suppress(Exception):
+                reading.result()  # told to whoever asked for it
 
 
 def _endpoints(

@@ -120,7 +120,8 @@ async def rehearse(
     home = LocalHome(settings.home).create()
     observer.phase("Looking at the input")
     sink, counts = _CountingSink(), dict[Feed, FeedCounts]()
-    async with found(sources, contract=contract, spool=home.spool) as looked:
+    async with found(sources, contract=contract, spool=home.spool) as finding:
+        looked = await finding.whole()
         with rehearsal_folder(home.spool) as folder:
             files = {feed: list(of_feed) for feed, of_feed in looked.files.items()}
             for feed, endpoint in looked.endpoints.items():

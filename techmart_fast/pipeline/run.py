@@ -16,9 +16,9 @@ from uuid import uuid4
 from techmart_fast.contract import Contract
 from techmart_fast.errors import ExitCode, TechmartError, WarehouseError
 from techmart_fast.local import LocalHome
-from techmart_fast.pipeline.find import Found, found
+from techmart_fast.pipeline.find import Finding, Found, found
 from techmart_fast.pipeline.journal import Journal
-from techmart_fast.pipeline.leased import fit_sinks, under_lease
+from techmart_fast.pipeline.leased import fit_sinks, recording_refusal, under_lease
 from techmart_fast.pipeline.limits import Most
 from techmart_fast.pipeline.prepare import Stages
 from techmart_fast.pipeline.progress import RunObserver
@@ -69,8 +69,10 @@ async def run_pipeline(request: RunRequest) -> RunResult:
         try:
             async with task_group() as tasks:
                 watch = tasks.create_task(stop.at_once(), name="watch for a stop")
-                sources = await _find(request, journal, opened)
+                finding = await _find(request, journal, opened)
                 sinks, behind = await _open(request, journal, opened)
+                async with recording_refusal(sinks, request, journal):
+                    sources = await finding.whole()
                 watch.cancel()
         except StopRequested:
             return journal.result(
@@ -81,7 +83,7 @@ async def run_pipeline(request: RunRequest) -> RunResult:
         return await _run_into(sinks, behind, request, journal, sources, stop=stop)
 
 
-async def _find(request: RunRequest, journal: Journal, opened: AsyncExitStack) -> Found:
+async def _find(request: RunRequest, journal: Journal, opened: AsyncExitStack) -> Finding:
     request.observer.phase("Looking at the input")
     spool = LocalHome(request.settings.home).create().spool
     finding = found(request.sources, contract=request.contract, spool=spool)

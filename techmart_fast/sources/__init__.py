@@ -1,7 +1,7 @@
 """Where bytes come from: finding input files, telling what they are, reading them decompressed."""
 
 from techmart_fast.sources.addresses import endpoint_of, is_address
-from techmart_fast.sources.discover import discover
+from techmart_fast.sources.discover import discover, fingerprinted, look
 from techmart_fast.sources.standard_input import (
     STANDARD_INPUT,
     STANDARD_INPUT_NAME,
@@ -16,7 +16,9 @@ __all__ = [
     "copied_standard_input",
     "discover",
     "endpoint_of",
+    "fingerprinted",
     "is_address",
+    "look",
     "open_stream",
     "remove_abandoned_copies",
 ]

@@ -1,14 +1,13 @@
 """Finds the input files of a feed and says what each one is."""
 
 import hashlib
-import io
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from techmart_fast.contract import Contract
-from techmart_fast.errors import SourceChangedError, SourceNotFoundError
+from techmart_fast.errors import SourceNotFoundError
 from techmart_fast.records import Feed, SourceFile
 from techmart_fast.sources.header import HEAD_BYTES, read_header
 from techmart_fast.sources.paths import expand
@@ -28,11 +27,22 @@ def discover(
     standard_input: Path | None = None,
     heartbeat: Callable[[], None] = lambda: None,
 ) -> list[SourceFile]:
-    """The files that `specs` name, sorted by name, each real file once.
+    """The files that `specs` name, sorted by name, each real file once, with their fingerprints.
+
+    Raises:
+        SourceError, DecodeError, ValueError: as `look` and `fingerprinted`.
+    """
+    seen = look(feed, specs, contract=contract, standard_input=standard_input)
+    return [fingerprinted(file, heartbeat=heartbeat) for file in seen]
+
+
+def look(
+    feed: Feed, specs: Sequence[str], *, contract: Contract, standard_input: Path | None = None
+) -> list[SourceFile]:
+    """The same, by the beginnings of the files alone: fingerprints are empty.
 
     A spec is a file, a glob, a folder (all regular files below it that are not hidden) or `-`:
-    the copy of it at `standard_input`. Every file is read once, for its fingerprint. `heartbeat`
-    is called at every MiB; what it raises ends the reading.
+    the copy of it at `standard_input`.
 
     Raises:
         SourceNotFoundError: a spec names nothing that can be read.
@@ -46,35 +56,43 @@ def discover(
         if standard_input is None:
             raise ValueError("Standard input was not copied.")
         places[STANDARD_INPUT_NAME] = standard_input
-    return [_describe(feed, name, places[name], contract, heartbeat) for name in sorted(places)]
+    return [_describe(feed, name, places[name], contract) for name in sorted(places)]
 
 
-def _describe(
-    feed: Feed, name: str, path: Path, contract: Contract, heartbeat: Callable[[], None]
-) -> SourceFile:
+def fingerprinted(file: SourceFile, *, heartbeat: Callable[[], None] = lambda: None) -> SourceFile:
+    """The file with its fingerprint, for which all of it is read: SHA-256 of its stored bytes.
+
+    `heartbeat` is called at every MiB; what it raises ends the reading.
+
+    Raises:
+        SourceChangedError: it is not the file any more that was looked at.
+        SourceError: it can't be read.
+    """
+    digest = hashlib.sha256()
+    with open_stream(replace(file, compression=PLAIN)) as stored:
+        while piece := stored.read(_PIECE_BYTES):
+            digest.update(piece)
+            heartbeat()
+    return replace(file, fingerprint=digest.hexdigest())
+
+
+def _describe(feed: Feed, name: str, path: Path, contract: Contract) -> SourceFile:
     try:
         with path.open("rb") as stored:
-            before = os.fstat(stored.fileno())
+            stat = os.fstat(stored.fileno())
             signature = stored.read(_SIGNATURE_BYTES)
-            stored.seek(0)
-            fingerprint = _sha256(stored, heartbeat)
-            size_bytes = stored.tell()
     except OSError as error:
         raise SourceNotFoundError(f"Can't read {name}: {error.strerror}.") from None
-    if size_bytes != before.st_size:
-        raise SourceChangedError(
-            f"{name} was changed while it was being read.", hint="Run again when it is complete."
-        )
     file = SourceFile(
         feed=feed,
         name=name,
         path=path,
-        fingerprint=fingerprint,
-        size_bytes=size_bytes,
+        fingerprint="",
+        size_bytes=stat.st_size,
         compression=sniff_compression(signature),
         format=EMPTY,
-        inode=before.st_ino,
-        modified_ns=before.st_mtime_ns,
+        inode=stat.st_ino,
+        modified_ns=stat.st_mtime_ns,
     )
     with open_stream(file) as stream:
         head = stream.read(HEAD_BYTES)
@@ -89,12 +107,3 @@ def _describe(
     )
     header = read_header(head) if file_format == CSV else None
     return replace(file, format=file_format, header=header.names if header else ())
-
-
-def _sha256(stored: io.BufferedReader, heartbeat: Callable[[], None]) -> str:
-    digest, piece = hashlib.sha256(), bytearray(_PIECE_BYTES)
-    with memoryview(piece) as view:
-        while count := stored.readinto(piece):
-            digest.update(view[:count])
-            heartbeat()
-    return digest.hexdigest()
