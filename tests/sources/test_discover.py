@@ -13,12 +13,13 @@ import pytest
 from techmart_fast.contract import default_contract, parse_contract
 from techmart_fast.errors import (
     DecodeError,
+    SourceChangedError,
     SourceError,
     SourceNotFoundError,
     TechmartError,
 )
 from techmart_fast.records import Feed, SourceFile
-from techmart_fast.sources import discover
+from techmart_fast.sources import discover, fingerprinted, look
 
 CONTRACT = default_contract()
 RECORD = b'{"transaction_id":"t-1"}'
@@ -104,6 +105,20 @@ def test_a_file_is_described_by_its_stored_bytes(tmp_path: Path) -> None:
     assert file.fingerprint == hashlib.sha256(stored).hexdigest()
     assert (file.size_bytes, file.compression, file.format) == (len(stored), "gzip", "ndjson")
     assert (file.name, file.path, file.ordinal) == (str(path), path, -1)
+
+
+def test_a_file_that_changes_between_the_look_and_the_reading_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "feed.json"
+    path.write_bytes(RECORD)
+    (seen,) = look(Feed.TRANSACTIONS, [str(path)], contract=CONTRACT)
+    assert seen.fingerprint == ""
+    assert fingerprinted(seen) == _found(path)
+    path.write_bytes(RECORD + b"\n" + RECORD)
+    with pytest.raises(SourceChangedError, match=r"feed\.json"):
+        fingerprinted(seen)
+    path.unlink()
+    with pytest.raises(SourceError, match="No such file"):
+        fingerprinted(seen)
 
 
 def test_standard_input_is_its_copy_under_a_name_of_its_own(tmp_path: Path) -> None:

@@ -2,14 +2,24 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
+from typing import Any
 
 import pytest
 import requests
 
-from techmart_fast.errors import ExitCode, WarehouseAccessError, WarehouseError
+from techmart_fast.errors import (
+    ExitCode,
+    SourceChangedError,
+    WarehouseAccessError,
+    WarehouseError,
+)
 from techmart_fast.local import LocalHome, status
+from techmart_fast.pipeline import find
+from techmart_fast.records import Feed, SourceFile
 from techmart_fast.results import RunStatus
 from techmart_fast.warehouse import STAND_IN_PROJECT
 from tests.shops import State, sources_in
@@ -94,3 +104,28 @@ async def test_a_dataset_whose_tables_expire_is_refused(
     assert made.status_code == 200
     with pytest.raises(WarehouseError, match="--default_table_expiration 0"):
         await shop.run(sources_in(generated))
+
+
+async def test_a_file_that_changes_while_the_sinks_open_ends_the_run_before_it_loads(
+    make_shop: MakeShop, generated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, sources = make_shop(), sources_in(copytree(generated, tmp_path / "shop"))
+    look = find.look
+
+    def look_and_change(feed: Feed, specs: Sequence[str], **more: Any) -> list[SourceFile]:
+        seen = look(feed, specs, **more)
+        if feed is Feed.TRANSACTIONS:
+            with seen[0].path.open("ab") as file:
+                file.write(b"{}\n")
+        return seen
+
+    monkeypatch.setattr(find, "look", look_and_change)
+    with pytest.raises(SourceChangedError):
+        await shop.run(sources)
+    monkeypatch.undo()
+    told = await shop.rows("SELECT status, error FROM techmart_loader.runs")
+    assert [row["status"] for row in told] == ["failed"]
+    assert "changed" in told[0]["error"]
+    [loaded] = await shop.rows("SELECT count(*) FROM users")
+    assert not loaded["count"]
+    assert (await shop.run(sources)).error is None
