@@ -70,7 +70,7 @@ NUMERIC_FIELDS: Mapping[Feed, frozenset[str]] = {
 """Fields that may be a number or a numeric string in JSON; every other field is text."""
 
 DECODED_NUMBER = pa.decimal128(38, 9)
-"""How the fast path decodes a numeric field; the exact path keeps its text (`pa.string()`)."""
+"""How the fast paths decode a numeric field; the exact path keeps its text (`pa.string()`)."""
 
 RECORD_PLACE = (
     pa.field("source_offset", pa.int64(), nullable=False),
@@ -227,15 +227,17 @@ class DecodedBatch:
     """The records of one block as columns, plus what could not be decoded.
 
     `records` has the columns of `FIELDS[feed]` (text; numeric fields text or `DECODED_NUMBER`;
-    absent fields null) followed by `RECORD_PLACE`, in source order. `rejections` follows
-    `REJECTIONS`. `read` = rows of both. `unknown_fields` counts records by extra field name
-    (a sample of the block is enough: names matter, numbers are indicative).
+    absent fields null) followed by `RECORD_PLACE`, in source order. `odd_numbers` has, for fields
+    that are `DECODED_NUMBER`, the values that are not, by row: there the column is null.
+    `rejections` follows `REJECTIONS`. `read` = rows of both. `unknown_fields` counts records by
+    extra field name (a sample of the block is enough: names matter, numbers are indicative).
     """
 
     block: Block
     records: pa.RecordBatch
     rejections: pa.RecordBatch
     unknown_fields: Mapping[str, int] = field(default_factory=dict)
+    odd_numbers: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
 
     @property
     def read(self) -> int:

@@ -62,7 +62,7 @@ def _json(
             rejections.add("invalid_json", start=start, line=1, raw=text)
     return DecodedBatch(
         block=block,
-        records=join(feed, [records.rows()], 0),
+        records=join(feed, [records.rows()], 0).records,
         rejections=rejections.batch(0),
         unknown_fields=records.unknown_fields,
     )
@@ -80,7 +80,7 @@ def _csv(
             parts.append(records.parse_exactly(start, start + len(text) + 1))
         else:
             records.rejections.add("invalid_csv", start=start, line=1, raw=text)
-    found = join(block.source.feed, parts, 0)
+    found = join(block.source.feed, parts, 0).records
     return DecodedBatch(
         block=block,
         records=found,

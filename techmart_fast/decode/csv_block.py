@@ -66,7 +66,7 @@ def _decode(block: Block, contract: Contract, *, exact_only: bool) -> DecodedBat
         reach = _SLICE_BYTES if wide else max(_LEAST_REACH_BYTES, 2 * (end - start))
         parts.append(rows)
         start = end
-    records = join(block.source.feed, parts, block.first_byte)
+    records = join(block.source.feed, parts, block.first_byte).records
     return DecodedBatch(
         block=block,
         records=records,

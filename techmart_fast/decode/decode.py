@@ -32,6 +32,6 @@ def _oversized(block: Block) -> DecodedBatch:
     rejections.add("record_too_large", start=start, line=block.first_line, raw=raw)
     return DecodedBatch(
         block=block,
-        records=join(block.source.feed, [], block.first_byte),
+        records=join(block.source.feed, [], block.first_byte).records,
         rejections=rejections.batch(block.first_byte),
     )

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import pyarrow as pa
 
 from techmart_fast.contract import Contract
 from techmart_fast.decode.elements import ElementGrammar, separators_end
-from techmart_fast.decode.json_layout import Pieces, element_pieces, line_pieces
+from techmart_fast.decode.json_layout import Mask, Pieces, element_pieces, line_pieces
 from techmart_fast.decode.json_native import NativeJson
 from techmart_fast.decode.json_plan import JsonPlan
 from techmart_fast.decode.json_records import JsonRecords
+from techmart_fast.decode.json_shape import Shape
+from techmart_fast.decode.json_shaped import Shaped, ShapedJson
 from techmart_fast.decode.json_text import parse_json
 from techmart_fast.decode.rows import Rejections, Rows, join
 from techmart_fast.records import Block, DecodedBatch
@@ -21,6 +24,8 @@ from techmart_fast.sources.sniff import JSON_ARRAY
 _SLICE_BYTES = 1 << 20
 _SUB_SLICES = 8
 _SAMPLED_RECORDS = 32
+# Every so many of the sample are asked for their shape.
+_SHAPES_LOOKED_AT = 8
 
 
 def decode_json(block: Block, contract: Contract) -> DecodedBatch:
@@ -50,14 +55,18 @@ def _decode(block: Block, contract: Contract, *, exact_only: bool) -> DecodedBat
     if exact_only:
         _resolve_all(exact, 0, len(pieces.starts))
     else:
-        _sample(data, pieces, records)
+        sampled = _sample(pieces, records)
+        shape = Shape.common(sampled[::_SHAPES_LOOKED_AT], plan)
+        shaped = ShapedJson(pieces, plan, shape) if shape else None
         native = NativeJson(pieces, plan, tuple(records.unknown_fields))
-        parts.extend(_decode_slices(native, exact, pieces))
+        parts.extend(_decode_slices(shaped, native, exact, pieces))
+    joined = join(feed, [*parts, records.rows()], block.first_byte)
     return DecodedBatch(
         block=block,
-        records=join(feed, [*parts, records.rows()], block.first_byte),
+        records=joined.records,
         rejections=rejections.batch(block.first_byte),
         unknown_fields=records.unknown_fields,
+        odd_numbers=joined.odd_numbers,
     )
 
 
@@ -117,15 +126,26 @@ class ExactElements:
         return end
 
 
-def _decode_slices(native: NativeJson, exact: ExactPieces, pieces: Pieces) -> Iterator[Rows]:
-    """The rows of the fast path, slice by slice; the rest goes through `exact`.
+def _decode_slices(
+    shaped: ShapedJson | None, native: NativeJson, exact: ExactPieces, pieces: Pieces
+) -> Iterator[Rows]:
+    """The rows of the fast paths, slice by slice; the rest goes through `exact`.
 
-    A slice that fails makes the next ones look before they parse, until one has nothing odd.
+    A slice of another shape ends the looking for shapes. One that fails as a whole makes the next
+    ones look before they parse, until one has nothing odd.
     """
     first, total, careful = 0, len(pieces.starts), False
     while first < total:
         target = pieces.starts[first] + _SLICE_BYTES
         last = max(first + 1, int(np.searchsorted(pieces.starts, target)))
+        found = shaped.look(first, last) if shaped else None
+        if found is not None:
+            keep = found.fits.copy()
+            following = _resolve_odd(exact, first, keep)
+            yield _kept(found, keep, pieces, first)
+            first = max(last, following)
+            continue
+        shaped = None
         rows = None if careful else native.parse(first, last)
         if rows is not None:
             yield rows
@@ -133,13 +153,39 @@ def _decode_slices(native: NativeJson, exact: ExactPieces, pieces: Pieces) -> It
             continue
         keep = native.clean(first, last)
         careful = not keep.all()
-        following = first
-        for odd in (np.flatnonzero(~keep) + first).tolist():
-            if odd >= following:
-                following = exact.resolve(odd)
-                keep[odd - first : following - first] = False
+        following = _resolve_odd(exact, first, keep)
         yield from _parse_kept(native, exact, first, last, keep)
         first = max(last, following)
+
+
+def _resolve_odd(exact: ExactPieces, first: int, keep: Mask) -> int:
+    """Decode pieces from `first` on that are not kept, and what these reach over: not kept, either.
+
+    Returns the first piece behind all of that.
+    """
+    following = first
+    for odd in (np.flatnonzero(~keep) + first).tolist():
+        if odd >= following:
+            following = exact.resolve(odd)
+            keep[odd - first : following - first] = False
+    return following
+
+
+def _kept(found: Shaped, keep: Mask, pieces: Pieces, first: int) -> Rows:
+    """Rows of the pieces from `first` on that are kept, of those that have the shape."""
+    (places,) = np.nonzero(keep)
+    places += first
+    columns = found.columns
+    if len(places) < np.count_nonzero(found.fits):
+        chosen = pa.array(keep[found.fits])
+        columns = [column.filter(chosen) for column in columns]
+    starts = pieces.starts[places]
+    return Rows(
+        columns=columns,
+        starts=starts,
+        lengths=pieces.ends[places] - starts,
+        lines=pieces.lines[places],
+    )
 
 
 def _parse_kept(
@@ -147,7 +193,7 @@ def _parse_kept(
     exact: ExactPieces,
     first: int,
     last: int,
-    keep: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    keep: Mask,
 ) -> Iterator[Rows]:
     """Parse clean pieces; where that fails nevertheless, in smaller runs, then one by one."""
     rows = native.parse_kept(first, last, keep)
@@ -171,10 +217,13 @@ def _resolve_all(exact: ExactPieces, first: int, last: int) -> None:
         first = exact.resolve(first)
 
 
-def _sample(data: bytes, pieces: Pieces, records: JsonRecords) -> None:
-    """Look at some records, spread evenly, for fields that the feed does not have."""
+def _sample(pieces: Pieces, records: JsonRecords) -> list[bytes]:
+    """Some records, spread evenly, whose fields that the feed does not have are noted."""
     total = len(pieces.starts)
-    for piece in np.unique(np.linspace(0, total - 1, min(total, _SAMPLED_RECORDS), dtype=int)):
-        parsed = parse_json(data[pieces.starts[piece] : pieces.ends[piece]])
+    places = np.unique(np.linspace(0, total - 1, min(total, _SAMPLED_RECORDS), dtype=int))
+    sampled = [pieces.data[pieces.starts[piece] : pieces.ends[piece]] for piece in places]
+    for one in sampled:
+        parsed = parse_json(one)
         if not isinstance(parsed, str) and isinstance(parsed.value, dict):
             records.note_unknown(parsed.value)
+    return sampled

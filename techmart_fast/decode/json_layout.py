@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from techmart_fast.decode.elements import preamble_end, separators_end
 from techmart_fast.decode.encoding import is_utf8
@@ -14,7 +15,7 @@ Mask = npt.NDArray[np.bool_]
 Symbols = npt.NDArray[np.uint8]
 
 _WHITE_SPACE = b" \t\r\n"
-_NEWLINE, _COMMA, _OPEN, _CLOSE, _BLANK = b"\n,{} "
+NEWLINE, _COMMA, _OPEN, _CLOSE = b"\n,{}"
 _SCANNED_BYTES = 1 << 18
 _IS_BLANK = np.zeros(256, dtype=np.bool_)
 _IS_BLANK[list(_WHITE_SPACE)] = True
@@ -41,12 +42,27 @@ class Pieces:
     sound: Mask
 
     def objects(self, first: int, last: int) -> bytearray:
-        """A copy of the pieces `[first, last)`, with blanks for commas: JSON objects in a row."""
+        """A copy of the pieces `[first, last)` with newlines for commas: no two in one line."""
         start, stop = self.span(first, last)
         text = bytearray(memoryview(self.data)[start:stop])
         begin, end = np.searchsorted(self.commas, (start, stop))
-        np.frombuffer(text, dtype=np.uint8)[self.commas[begin:end] - start] = _BLANK
+        np.frombuffer(text, dtype=np.uint8)[self.commas[begin:end] - start] = NEWLINE
         return text
+
+    def text(self, first: int, last: int) -> pa.Buffer:
+        """The same, not to be changed: without a copy, if there are no commas."""
+        if len(self.commas):
+            return pa.py_buffer(self.objects(first, last))
+        start, stop = self.span(first, last)
+        return pa.py_buffer(self.data).slice(start, stop - start)
+
+    def blanked(self, first: int, last: int, keep: Mask) -> pa.Buffer:
+        """The same with blanks for those pieces `[first, last)` that are not kept."""
+        text, (start, _) = self.objects(first, last), self.span(first, last)
+        for piece in (np.flatnonzero(~keep) + first).tolist():
+            begin, end = self.starts[piece] - start, self.ends[piece] - start
+            text[begin:end] = b" " * int(end - begin)
+        return pa.py_buffer(text)
 
     def span(self, first: int, last: int) -> tuple[int, int]:
         """From the start of piece `first` to that of piece `last`, or to the end of the last."""
@@ -58,7 +74,7 @@ def line_pieces(data: bytes, *, first_line: int, at_start: bool) -> Pieces:
     """The lines of newline-delimited JSON that are not blank."""
     begin = len(BYTE_ORDER_MARK) if at_start and data.startswith(BYTE_ORDER_MARK) else 0
     symbols = np.frombuffer(data, dtype=np.uint8)
-    newlines = _places(symbols, _NEWLINE, begin)
+    newlines = _places(symbols, NEWLINE, begin)
     starts = np.concatenate([[begin], newlines + 1])
     ends = np.concatenate([newlines, [len(data)]])
     lines = np.arange(first_line, first_line + len(starts), dtype=np.int64)
@@ -87,7 +103,7 @@ def element_pieces(data: bytes, *, first_line: int, at_start: bool) -> Pieces:
     ends = np.concatenate([closes[separates] + 1, [last]])
     if empty:
         starts, ends = starts[:0], ends[:0]
-    lines = first_line + np.searchsorted(_places(symbols, _NEWLINE), starts)
+    lines = first_line + np.searchsorted(_places(symbols, NEWLINE), starts)
     return _pieces(data, starts, ends, lines, commas=commas[separates & is_comma])
 
 

@@ -44,15 +44,12 @@ class NativeJson:
             return None
         if self._may_overflow(first, last) or self._may_mislead(first, last):
             return None
-        return self._read(self._text(first, last), np.arange(first, last))
+        return self._read(self._pieces.text(first, last), np.arange(first, last))
 
     def parse_kept(self, first: int, last: int, keep: Mask) -> Rows | None:
         """The records of those pieces `[first, last)` that are kept: all of them `clean`."""
-        text, (start, _) = self._pieces.objects(first, last), self._pieces.span(first, last)
-        for piece in (np.flatnonzero(~keep) + first).tolist():
-            begin, end = self._pieces.starts[piece] - start, self._pieces.ends[piece] - start
-            text[begin:end] = b" " * int(end - begin)
-        return self._read(pa.py_buffer(text), np.flatnonzero(keep) + first)
+        text = self._pieces.blanked(first, last, keep)
+        return self._read(text, np.flatnonzero(keep) + first)
 
     def clean(self, first: int, last: int) -> Mask:
         """Which of the pieces `[first, last)` are plain objects with fields of the right types."""
@@ -64,18 +61,12 @@ class NativeJson:
             [
                 None,
                 pa.py_buffer(offsets.astype(np.int32)),
-                self._text(first, last),
+                self._pieces.text(first, last),
             ],
         )
         matches = pc.match_substring_regex(texts, self._clean_object)
         result: Mask = matches.to_numpy(zero_copy_only=False) & self._pieces.sound[first:last]
         return result
-
-    def _text(self, first: int, last: int) -> pa.Buffer:
-        if len(self._pieces.commas):
-            return pa.py_buffer(self._pieces.objects(first, last))
-        start, stop = self._pieces.span(first, last)
-        return pa.py_buffer(self._pieces.data).slice(start, stop - start)
 
     def _may_overflow(self, first: int, last: int) -> bool:
         """Whether there may be a number that breaks Arrow's decimals instead of being refused.

@@ -1,6 +1,6 @@
 """Collects decoded records and rejections of a block and puts them together in source order."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +12,6 @@ from techmart_fast.reasons import REASONS
 from techmart_fast.records import (
     DECODED_NUMBER,
     FIELDS,
-    NUMERIC_FIELDS,
     RECORD_PLACE,
     REJECTIONS,
     Feed,
@@ -82,45 +81,63 @@ class Rejections:
         return pa.RecordBatch.from_pydict(columns, schema=REJECTIONS)
 
 
-def join(feed: Feed, parts: Sequence[Rows], first_byte: int) -> pa.RecordBatch:
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """All records of a block; see `DecodedBatch` for `odd_numbers`."""
+
+    records: pa.RecordBatch
+    odd_numbers: Mapping[str, Mapping[int, str]]
+
+
+def join(feed: Feed, parts: Sequence[Rows], first_byte: int) -> Joined:
     """The records of all parts in source order: the columns of `FIELDS[feed]`, `RECORD_PLACE`.
 
-    A numeric column is `DECODED_NUMBER` if every part's values fit it exactly, else text.
+    A numeric column is `DECODED_NUMBER` if one of the parts has it so, else text.
     """
     parts = [part for part in parts if len(part.starts)] or [_no_rows(feed)]
-    columns = []
-    for place, name in enumerate(FIELDS[feed]):
-        arrays = [part.columns[place] for part in parts]
-        if name in NUMERIC_FIELDS[feed]:
-            arrays = _of_one_type(arrays)
-        columns.append(pa.concat_arrays(arrays) if len(arrays) > 1 else arrays[0])
     starts = np.concatenate([part.starts for part in parts])
     lengths = np.concatenate([part.lengths for part in parts])
     lines = np.concatenate([part.lines for part in parts])
+    is_ordered = bool((starts[1:] > starts[:-1]).all())
+    order = np.arange(len(starts)) if is_ordered else np.argsort(starts)
+    columns: list[pa.Array] = []
+    odd_numbers: dict[str, Mapping[int, str]] = {}
+    for place, name in enumerate(FIELDS[feed]):
+        arrays = [part.columns[place] for part in parts]
+        if len({array.type for array in arrays}) > 1:
+            texts = pa.concat_arrays([_odd(array) for array in arrays]).take(pa.array(order))
+            rows = np.flatnonzero(texts.is_valid())
+            spellings = texts.take(pa.array(rows)).to_pylist()
+            odd_numbers[name] = dict(zip(rows.tolist(), spellings, strict=True))
+            arrays = [_plain(array) for array in arrays]
+        columns.append(pa.concat_arrays(arrays) if len(arrays) > 1 else arrays[0])
     places = [starts + first_byte, lines, lengths.astype(np.int32)]
     fields = [
         pa.field(name, column.type) for name, column in zip(FIELDS[feed], columns, strict=True)
     ]
-    batch = pa.RecordBatch.from_arrays(
+    records = pa.RecordBatch.from_arrays(
         [*columns, *map(pa.array, places)], schema=pa.schema([*fields, *RECORD_PLACE])
     )
-    if (starts[1:] > starts[:-1]).all():
-        return batch
-    return batch.take(pa.array(np.argsort(starts)))
+    return Joined(records if is_ordered else records.take(pa.array(order)), odd_numbers)
 
 
-def _of_one_type(arrays: list[pa.Array]) -> list[pa.Array]:
-    if all(array.type == arrays[0].type for array in arrays):
-        return arrays
-    # Other texts than these break Arrow's cast: it keeps long ones modulo 2^128.
-    if all(_is_plain(array) for array in arrays if pa.types.is_string(array.type)):
-        return [array.cast(DECODED_NUMBER) for array in arrays]
-    return [array.cast(pa.string()) for array in arrays]
+def _odd(numbers: pa.Array) -> pa.StringArray:
+    """Texts that may be no number, or none that Arrow's cast can be left to; null elsewhere.
+
+    Of long ones it keeps the value modulo 2^128.
+    """
+    if not pa.types.is_string(numbers.type):
+        return pa.nulls(len(numbers), pa.string())
+    plain = pc.match_substring_regex(numbers, _PLAIN_NUMBER)
+    return pc.if_else(plain, pa.scalar(None, pa.string()), numbers)
 
 
-def _is_plain(texts: pa.Array) -> bool:
-    plain = pc.match_substring_regex(texts, _PLAIN_NUMBER)
-    return pc.all(plain, skip_nulls=True).as_py() is not False
+def _plain(numbers: pa.Array) -> pa.Array:
+    """All others, as `DECODED_NUMBER`."""
+    if not pa.types.is_string(numbers.type):
+        return numbers
+    plain = pc.match_substring_regex(numbers, _PLAIN_NUMBER)
+    return pc.if_else(plain, numbers, pa.scalar(None, pa.string())).cast(DECODED_NUMBER)
 
 
 def _no_rows(feed: Feed) -> Rows:

@@ -76,7 +76,11 @@ class FieldRules:
         Returns the value in units of 10^-decimals (0 where rejected or missing).
         """
         column = read_numbers(
-            self._decoded.records.column(field), minimum=minimum, maximum=maximum, decimals=decimals
+            self._decoded.records.column(field),
+            self._decoded.odd_numbers.get(field, {}),
+            minimum=minimum,
+            maximum=maximum,
+            decimals=decimals,
         )
         self._missing(field, column.missing)
         for faulty, code in zip(

@@ -1,6 +1,7 @@
 """Exact decimal numbers: read from text or decimals, checked and scaled to whole units."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -36,29 +37,30 @@ class NumberColumn:
 
 
 def read_numbers(
-    column: pa.Array, *, minimum: Decimal, maximum: Decimal, decimals: int
+    column: pa.Array,
+    odd_numbers: Mapping[int, str],
+    *,
+    minimum: Decimal,
+    maximum: Decimal,
+    decimals: int,
 ) -> NumberColumn:
     """Read a column of `DECODED_NUMBER` or text exactly and compare it with its limits.
 
+    `odd_numbers` are values of a column of `DECODED_NUMBER` that are in it as null, by row.
     `maximum` × 10^9 must fit 64 bits (it is at most 9,999,999,999.99 in a contract).
     """
     rows = len(column)
-    repaired = 0
-    odd: dict[int, str] = {}
     if pa.types.is_decimal(column.type):
-        numbers, missing = column, as_mask(column.is_null())
+        text = repair_text(pa.array(list(odd_numbers.values()), pa.string()))
+        spellings = zip(odd_numbers, text.values.to_pylist(), strict=True)
+        odd = {row: spelling for row, spelling in spellings if spelling is not None}
+        numbers, missing = column, as_mask(column.is_null()).copy()
+        missing[list(odd)] = False
     else:
         text = repair_text(column)
-        repaired, missing = text.repaired, text.missing
-        plain = pc.match_substring_regex(text.values, _PLAIN)
-        strange = ~as_mask(plain) & ~missing
-        values = text.values
-        if strange.any():
-            places = np.nonzero(strange)[0]
-            # Only unusual spellings come here; each needs a look of its own.
-            odd = dict(zip(places.tolist(), values.take(pa.array(places)).to_pylist(), strict=True))
-            values = pc.if_else(pa.array(strange), pa.scalar(None, pa.string()), values)
-        numbers = values.cast(DECODED_NUMBER)
+        numbers, odd = _apart(text.values)
+        missing = text.missing
+    repaired = text.repaired
     low, high = _words(numbers)
     unit = 10 ** (_SCALE - decimals)
     filled = ~missing
@@ -82,6 +84,18 @@ def read_numbers(
         else:
             units[row] = int(value.scaleb(decimals))
     return NumberColumn(units, missing, not_a_number, out_of_range, too_precise, repaired)
+
+
+def _apart(texts: pa.StringArray) -> tuple[pa.Array, dict[int, str]]:
+    """Plain texts as `DECODED_NUMBER`, null elsewhere; and the others, by row."""
+    strange = as_mask(pc.invert(pc.match_substring_regex(texts, _PLAIN)))
+    if not strange.any():
+        return texts.cast(DECODED_NUMBER), {}
+    places = np.nonzero(strange)[0]
+    # Only unusual spellings come here; each needs a look of its own.
+    odd = dict(zip(places.tolist(), texts.take(pa.array(places)).to_pylist(), strict=True))
+    plain = pc.if_else(pa.array(strange), pa.scalar(None, pa.string()), texts)
+    return plain.cast(DECODED_NUMBER), odd
 
 
 def money(units: Units, decimal_type: pa.Decimal128Type) -> pa.Decimal128Array:

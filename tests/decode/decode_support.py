@@ -138,7 +138,13 @@ def plain(batch: DecodedBatch) -> Decoded:
         numeric = name in NUMERIC_FIELDS[feed]
         assert kind == pa.string() or (numeric and kind == pa.decimal128(38, 9))
     records = []
-    for row in batch.records.to_pylist():
+    rows = batch.records.to_pylist()
+    for name, odd in batch.odd_numbers.items():
+        assert schema.field(name).type == DECODED_NUMBER
+        for number, spelling in odd.items():
+            assert rows[number][name] is None
+            rows[number][name] = spelling
+    for row in rows:
         start = row["source_offset"] - block.first_byte
         raw = block.data[start : start + row["source_length"]]
         assert len(raw) == row["source_length"]

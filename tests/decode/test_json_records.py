@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
@@ -118,18 +119,19 @@ def test_a_number_given_as_text_stays_as_it_is_on_the_exact_path(text: str) -> N
     assert batch.records.column("amount").to_pylist() == [text]
 
 
-def test_a_clean_block_has_decimals_and_one_odd_number_makes_them_text() -> None:
+def test_a_clean_block_has_decimals_and_an_odd_number_stands_beside_them() -> None:
     lines = transactions(50)
     clean = decode(whole(b"\n".join(lines), "ndjson"), CONTRACT).records
     assert clean.schema.field("amount").type == pa.decimal128(38, 9)
     lines[20] = dumps(transaction(20, amount="n/a"))
-    mixed = decode(whole(b"\n".join(lines), "ndjson"), CONTRACT).records
-    assert mixed.schema.field("amount").type == pa.string()
-    amounts = mixed.column("amount").to_pylist()
-    assert amounts.pop(20) == "n/a"
+    lines[30] = dumps(transaction(30, amount="2.5"))
+    lines[40] = dumps(transaction(40, amount=None))
+    mixed = decode(whole(b"\n".join(lines), "ndjson"), CONTRACT)
+    assert mixed.odd_numbers == {"amount": {20: "n/a"}}
+    assert mixed.records.schema.field("amount").type == pa.decimal128(38, 9)
     expected = clean.column("amount").to_pylist()
-    del expected[20]
-    assert [decimal(amount) for amount in amounts] == expected
+    expected[20], expected[30], expected[40] = None, Decimal("2.5"), None
+    assert mixed.records.column("amount").to_pylist() == expected
 
 
 def test_a_record_that_only_the_exact_path_reads_leaves_a_block_of_decimals() -> None:
