@@ -18,7 +18,7 @@ from techmart_fast.warehouse.groups import LoadTable
 
 COMPRESSION = "zstd"
 ROW_GROUP_ROWS = 1 << 20
-"""One row group for most files: BigQuery wants row groups of 16 MiB and more."""
+"""One row group for most files. They stay as they are in a load job's file: see `joining`."""
 
 _DICTIONARY = (
     "currency",
