@@ -198,6 +198,12 @@ def test_importing_the_package_loads_none_of_the_heavy_ones(tmp_path: Path) -> N
             "orjson",
             "psutil",
             "requests",
+            "thriftpy2",
         ),
     }
     assert loaded & heavy == set()
+
+
+def test_importing_the_warehouse_does_not_load_what_only_joins_need(tmp_path: Path) -> None:
+    code = "import sys, techmart_fast.warehouse; print('thriftpy2' in sys.modules)"
+    assert run_python(code, tmp_path).strip() == "False"

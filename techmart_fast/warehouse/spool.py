@@ -18,7 +18,7 @@ from techmart_fast.warehouse.groups import LoadTable
 
 COMPRESSION = "zstd"
 ROW_GROUP_ROWS = 1 << 20
-"""One row group for most files: BigQuery wants row groups of 16 MiB and more."""
+"""One row group for most files. They stay as they are in a load job's file: see `joining`."""
 
 _DICTIONARY = (
     "currency",
@@ -198,11 +198,18 @@ def _write_durably(path: Path, data: pa.Buffer) -> None:
 def _warehouse_columns(
     records: pa.RecordBatch | pa.Table, table: LoadTable, batch_id: UUID | None
 ) -> pa.Table:
+    """The columns of `LOAD_SCHEMAS`; a batch's own id is one value and an index, not a text a row.
+
+    In the file it is text like any other. But what comes with its dictionary is not hashed again,
+    row by row, to find that all rows have the same.
+    """
     schema = LOAD_SCHEMAS[table]
     arrays = []
-    for field in schema:
+    for number, field in enumerate(schema):
         if field.name == _BATCH.name and batch_id is not None:
-            arrays.append(pa.repeat(pa.scalar(str(batch_id)), records.num_rows))
+            indices = pa.repeat(pa.scalar(0, pa.int32()), records.num_rows)
+            arrays.append(pa.DictionaryArray.from_arrays(indices, [str(batch_id)]))
+            schema = schema.set(number, field.with_type(arrays[-1].type))
         elif field.name == "email":
             arrays.append(_masked(records["email"]))
         else:
