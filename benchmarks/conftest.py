@@ -1,13 +1,16 @@
 """Generated shops for all benchmarks. TECHMART_BENCH_ROWS sets their size (100,000 by default)."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks.measure import Home, Sources, discarding, home_at
+from benchmarks.endpoint import Endpoint, discarding
+from benchmarks.measure import Home, Sources, home_at
 from techmart_fast.contract import Contract, default_contract
 from techmart_fast.dev import ShopSpec, generate
 
@@ -33,19 +36,19 @@ def make_shop(tmp_path_factory: pytest.TempPathFactory) -> MakeShop:
     """
     made: dict[object, Path] = {}
 
-    def make(defects: str = "0", *, times: int = 1, **more: object) -> Path:
+    def make(defects: str = "0", *, times: int = 1, **more: Any) -> Path:
         key = (defects, times, repr(sorted(more.items())))
         if key not in made:
             folder = tmp_path_factory.mktemp("shop")
-            spec = {
-                "out": folder,
-                "transactions": ROWS * times,
-                "users": max(ROWS // 20, 100),
-                "products": max(ROWS // 100, 50),
-                "defects": Decimal(defects),
-                "seed": 7,
-            }
-            generate(ShopSpec(**(spec | more)))  # type: ignore[arg-type]
+            spec = ShopSpec(
+                out=folder,
+                transactions=ROWS * times,
+                users=max(ROWS // 20, 100),
+                products=max(ROWS // 100, 50),
+                defects=Decimal(defects),
+                seed=7,
+            )
+            generate(replace(spec, **more))
             made[key] = folder
         return made[key]
 
@@ -79,7 +82,7 @@ def make_home(tmp_path: Path) -> Iterator[MakeHome]:
 
 
 @pytest.fixture
-def discard() -> Iterator[Mapping[str, str]]:
-    """The environment of an endpoint that accepts load jobs and discards what they carry."""
-    with discarding() as environment:
-        yield environment
+def discard() -> Iterator[Endpoint]:
+    """An endpoint that accepts load jobs and discards what they carry."""
+    with discarding() as endpoint:
+        yield endpoint

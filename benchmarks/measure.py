@@ -6,25 +6,22 @@ is the memory: `VmHWM`, what the kernel says a process has held at most.
 
 import asyncio
 import json
-import os
 import re
-import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from benchmarks.endpoint import CHECKOUT, Endpoint
+from benchmarks.side_by_side import process
+from benchmarks.side_by_side.server import Server, plain_environment, tree_cpu_seconds
+from techmart_fast.errors import ExitCode
 from techmart_fast.local import LocalEndpoints, LocalHome, start, stop
 from techmart_fast.local.endpoints import LocalPostgres
 
-ROOT = Path(__file__).parents[1]
-_REAPED_SECONDS = 0.3
-"""After so long a server has taken note of a backend's end, and of what it took."""
+_LIMIT_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,77 +98,41 @@ class Home:
         assert self.parts.postgres is not None
         return self.parts.postgres
 
-    def psql(self, *commands: str) -> str:
-        """Run statements in one session of psql; returns what it prints, without headers."""
-        server = self.server
-        words = [word for command in commands for word in ("-c", command)]
-        place = ["-h", str(server.socket_dir), "-p", str(server.port), "-U", server.user]
-        done = subprocess.run(
-            [
-                str(server.bin_dir / "psql"),
-                *("-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"),
-                *place,
-                *("-d", server.database),
-                *words,
-            ],
-            env={"PGPASSFILE": str(server.pgpass)},
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        return done.stdout
-
-    def database_cpu(self) -> float:
-        """Seconds of processor that the server took so far, backends that ended included."""
-        time.sleep(_REAPED_SECONDS)
-        postmaster = psutil.Process(self.server.pid)
-        times = postmaster.cpu_times()
-        total = times.user + times.system + times.children_user + times.children_system
-        for child in postmaster.children():
-            own = child.cpu_times()
-            total += own.user + own.system
-        return float(total)
-
     def stand_in_cpu(self) -> float:
         """Seconds of processor that the stand-in took since it was started."""
-        if self.parts.standin is None:
-            return 0.0
-        times = psutil.Process(self.parts.standin.pid).cpu_times()
-        return float(times.user + times.system)
+        return tree_cpu_seconds(self.parts.standin.pid) if self.parts.standin else 0.0
 
-    def run(
-        self, sources: Sources, *words: str, discard: Mapping[str, str] | None = None
-    ) -> Measured:
-        """Run the loader on these sources. `discard`: the environment of an endpoint that discards.
+    def run(self, sources: Sources, *words: str, discard: Endpoint | None = None) -> Measured:
+        """Run the loader on these sources; `discard` takes the warehouse's part, and forgets it.
 
         Raises:
-            AssertionError: it did not end well.
+            WayFailedError: it did not end well.
         """
         command = [sys.executable, "-m", "techmart_fast", "run", "--json", "--quiet"]
-        # A dataset belongs to one database.
-        dataset = {"BIGQUERY_DATASET_ID": re.sub(r"\W", "_", self.path.name)} if discard else {}
-        database, stand_in = self.database_cpu(), self.stand_in_cpu()
-        began = time.perf_counter()
-        with subprocess.Popen(
+        environment = {**plain_environment(), "TECHMART_HOME": str(self.path)}
+        if discard is not None:
+            # A dataset belongs to one database.
+            dataset = re.sub(r"\W", "_", self.path.name)
+            environment |= {**discard.environment, "BIGQUERY_DATASET_ID": dataset}
+        server = Server(self.server)
+        standing, database, stand_in = server.pids(), server.cpu_seconds(), self.stand_in_cpu()
+        taken = process.run(
             [*command, *sources.words(), *words],
-            cwd=ROOT,
-            env={**os.environ, **(discard or {}), **dataset, "TECHMART_HOME": str(self.path)},
-            stdout=subprocess.PIPE,
-        ) as process:
-            assert process.stdout is not None
-            printed = process.stdout.read()
-            _, status, used = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.perf_counter() - began
-        result = json.loads(printed)
-        assert result["error"] is None, result["error"]
+            environment={**environment, "PYTHONPATH": str(CHECKOUT)},
+            folder=self.path,
+            limit_seconds=_LIMIT_SECONDS,
+            # Known rows are duplicates, and no good sign to the quality of a day.
+            done=(ExitCode.DONE, ExitCode.QUALITY_FAIL),
+        )
+        server.settle(standing)
+        result = json.loads(taken.output)
         peaks = result["peak_memory_bytes"]
         return Measured(
-            seconds=seconds,
-            loader_cpu=used.ru_utime + used.ru_stime,
-            database_cpu=self.database_cpu() - database,
+            seconds=taken.wall,
+            loader_cpu=taken.cpu,
+            database_cpu=server.cpu_seconds() - database,
             stand_in_cpu=self.stand_in_cpu() - stand_in,
-            loader_peak=used.ru_maxrss * 1024,
+            loader_peak=taken.peak_bytes,
             database_peak=peaks.get("database") or 0,
             stand_in_peak=peaks.get("stand_in") or 0,
             result=result,
@@ -187,15 +148,3 @@ def home_at(path: Path) -> Iterator[Home]:
         yield Home(path, parts)
     finally:
         asyncio.run(stop(home))
-
-
-@contextmanager
-def discarding() -> Iterator[Mapping[str, str]]:
-    """An endpoint that discards, until the block ends: the environment that brings runs to it."""
-    command = [sys.executable, "-m", "benchmarks.discarding", "--json"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as server:
-        try:
-            assert server.stdout is not None
-            yield json.loads(server.stdout.readline())
-        finally:
-            server.terminate()

@@ -4,13 +4,13 @@ Every run is a process of its own, on embedded parts that run already. The floor
 levels are held to absolutely.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import IS_FULL_SIZE, MakeHome, MakeShop, sources
+from benchmarks.endpoint import Endpoint
 from benchmarks.measure import Home, Measured, Sources
 from techmart_fast.api import DataSources
 from techmart_fast.dev.spec import FileFormat
@@ -24,11 +24,9 @@ _MOST_MEMORY = 1.1
 _MOST_BYTES = 400_000_000
 _LEAST_OF_ARRAYS = 0.85
 
-Discard = Mapping[str, str]
-
 
 def _measure(
-    benchmark: BenchmarkFixture, home: Home, of: Sources, discard: Discard | None = None
+    benchmark: BenchmarkFixture, home: Home, of: Sources, discard: Endpoint | None = None
 ) -> Measured:
     measured = benchmark.pedantic(home.run, args=(of,), kwargs={"discard": discard}, rounds=1)
     assert isinstance(measured, Measured)
@@ -76,7 +74,7 @@ def test_first_load_of_other_formats(
 
 
 def test_rerun_of_known_files(
-    benchmark: BenchmarkFixture, make_shop: MakeShop, make_home: MakeHome, discard: Discard
+    benchmark: BenchmarkFixture, make_shop: MakeShop, make_home: MakeHome, discard: Endpoint
 ) -> None:
     home, of = make_home(), sources(make_shop("0.02"))
     home.run(of, discard=discard)
@@ -88,7 +86,7 @@ def test_rerun_of_known_files(
 
 
 def test_known_rows_in_another_file(
-    benchmark: BenchmarkFixture, make_shop: MakeShop, make_home: MakeHome, discard: Discard
+    benchmark: BenchmarkFixture, make_shop: MakeShop, make_home: MakeHome, discard: Endpoint
 ) -> None:
     """Every record is there already: it is decoded, compared, and changes nothing."""
     home, of = make_home(), sources(make_shop())
@@ -104,7 +102,7 @@ def test_known_rows_in_another_file(
 
 
 def test_more_rows_into_many(
-    benchmark: BenchmarkFixture, make_shop: MakeShop, make_home: MakeHome, discard: Discard
+    benchmark: BenchmarkFixture, make_shop: MakeShop, make_home: MakeHome, discard: Endpoint
 ) -> None:
     """As many rows with random ids as there are, into five times as many."""
     home = make_home()
@@ -115,7 +113,7 @@ def test_more_rows_into_many(
 
 
 def test_json_array_against_ndjson(
-    benchmark: BenchmarkFixture, make_shop: MakeShop, make_home: MakeHome, discard: Discard
+    benchmark: BenchmarkFixture, make_shop: MakeShop, make_home: MakeHome, discard: Endpoint
 ) -> None:
     lines = make_home().run(sources(make_shop()), discard=discard)
     array = _measure(benchmark, make_home(), sources(make_shop(format=FileFormat.JSON)), discard)
@@ -125,7 +123,7 @@ def test_json_array_against_ndjson(
 
 
 def test_ten_times_the_rows(
-    benchmark: BenchmarkFixture, make_shop: MakeShop, make_home: MakeHome, discard: Discard
+    benchmark: BenchmarkFixture, make_shop: MakeShop, make_home: MakeHome, discard: Endpoint
 ) -> None:
     """Cost of a row and memory, with the same users and products."""
     few = make_home().run(sources(make_shop()), discard=discard)

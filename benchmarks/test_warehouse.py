@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.conftest import ROWS
+from benchmarks.conftest import IS_FULL_SIZE, ROWS
 from benchmarks.facts import DATASET, Facts, copied, merged, warehouse
 from techmart_fast.contract import default_contract
 from techmart_fast.local import LocalHome
@@ -32,7 +32,6 @@ _RATIO_OF_A_LATE_DAY = 0.1
 _P95_SECONDS = 2.0
 _LATE_ROWS = 10_000
 _AT_ONCE = 50
-_IS_LARGE = ROWS >= 1_000_000
 _RULES = default_contract().analytics
 _COMPUTED = (
     "partial_totals",
@@ -128,7 +127,7 @@ def test_rollups_from_scratch_beside_the_same_sql_in_duckdb(
     benchmark.extra_info["seconds"] = round(seconds[0], 2)
     benchmark.extra_info["seconds_in_duckdb"] = round(alone, 2)
     benchmark.extra_info["ratio"] = round(seconds[0] / alone, 2)
-    assert not _IS_LARGE or seconds[0] <= _RATIO_TO_DUCKDB * alone
+    assert not IS_FULL_SIZE or seconds[0] <= _RATIO_TO_DUCKDB * alone
 
 
 def _opened(home: LocalHome) -> Storage:

@@ -1,19 +1,14 @@
 """Prepares, measures, and writes the table: `python -m benchmarks.side_by_side`."""
 
-import asyncio
-import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks.side_by_side import machine, options, page, plot, prepare, rounds
-from benchmarks.side_by_side.bench import Bench, Endpoint
+from benchmarks.side_by_side.bench import Bench, open_bench
 from benchmarks.side_by_side.model import Case, Outcome, WayFailedError
 from benchmarks.side_by_side.report import Report, Section, as_json
-from benchmarks.side_by_side.server import Server
 from benchmarks.side_by_side.ways import (
     FIRST_LOAD,
     FIRST_LOAD_BASE,
@@ -22,46 +17,6 @@ from benchmarks.side_by_side.ways import (
     loader_all,
 )
 from techmart_fast.errors import TechmartError
-from techmart_fast.local import LocalHome, start, stop
-
-CHECKOUT = Path(__file__).parents[2]
-
-
-@contextmanager
-def _discarding() -> Iterator[Endpoint]:
-    """The endpoint that discards, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.discarding", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=CHECKOUT) as server:
-        try:
-            if server.stdout is None:
-                raise RuntimeError("the endpoint has no output")
-            yield Endpoint(environment=json.loads(server.stdout.readline()), pid=server.pid)
-        finally:
-            server.terminate()
-
-
-@contextmanager
-def _bench(asked: options.Options, folder: Path) -> Iterator[Bench]:
-    """The servers, running."""
-    home = LocalHome(folder / "home")
-    needs_stand_in = loader_all.WAY.name in asked.ways
-    prepare.tell("Starting the servers ...")
-    with ExitStack() as stack:
-        stack.callback(lambda: asyncio.run(stop(home)))
-        parts = asyncio.run(start(home, standin=needs_stand_in))
-        if parts.postgres is None:
-            raise WayFailedError("the embedded PostgreSQL did not start")
-        yield Bench(
-            server=Server(parts.postgres),
-            folder=folder,
-            home=home.path,
-            python=Path(sys.executable),
-            peers_python=asked.peers.absolute() / "bin" / "python",
-            checkout=CHECKOUT,
-            limit_seconds=asked.limit_seconds,
-            discarding=stack.enter_context(_discarding()),
-            stand_in=Endpoint(environment={}, pid=parts.standin.pid) if parts.standin else None,
-        )
 
 
 def _sections(asked: options.Options, bench: Bench, peers: Mapping[str, str]) -> Iterator[Section]:
@@ -90,7 +45,13 @@ def _section(case: Case, outcomes: list[Outcome], base: str) -> Section:
 
 
 def _measured(asked: options.Options, folder: Path) -> Report:
-    with _bench(asked, folder) as bench:
+    prepare.tell("Starting the servers ...")
+    with open_bench(
+        folder,
+        peers_python=asked.peers.absolute() / "bin" / "python",
+        stand_in=loader_all.WAY.name in asked.ways,
+        limit_seconds=asked.limit_seconds,
+    ) as bench:
         peers = machine.peer_versions(bench.peers_python)
         return Report(
             machine=machine.this_machine(postgres=bench.server.local.version, peers=peers),

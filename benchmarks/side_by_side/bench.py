@@ -1,20 +1,19 @@
 """What all runs share: the servers, the programs, and a stopwatch around a client."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.endpoint import CHECKOUT, Endpoint, discarding
 from benchmarks.side_by_side import process
-from benchmarks.side_by_side.model import Measured
+from benchmarks.side_by_side.model import Measured, WayFailedError
 from benchmarks.side_by_side.server import Server, plain_environment, tree_cpu_seconds
+from techmart_fast.local import LocalHome, start, stop
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """Where the warehouse's leg goes: settings of the loader, and the process that serves it."""
-
-    environment: Mapping[str, str]
-    pid: int
+_LIMIT_SECONDS = 1800.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +29,6 @@ class Bench:
     home: Path
     python: Path
     peers_python: Path
-    checkout: Path
     limit_seconds: float
     discarding: Endpoint
     stand_in: Endpoint | None
@@ -50,7 +48,7 @@ class Bench:
             **plain_environment(),
             **self.server.loader_environment(database),
             **used.environment,
-            "PYTHONPATH": str(self.checkout),
+            "PYTHONPATH": str(CHECKOUT),
             "TECHMART_HOME": str(self.home),
             "BIGQUERY_DATASET_ID": dataset,
         }
@@ -88,3 +86,34 @@ class Bench:
             client_bytes=taken.peak_bytes,
         )
         return measured, taken.output
+
+
+@contextmanager
+def open_bench(
+    folder: Path,
+    *,
+    peers_python: Path,
+    stand_in: bool = False,
+    limit_seconds: float = _LIMIT_SECONDS,
+) -> Iterator[Bench]:
+    """The servers, running in `folder` until the block ends.
+
+    Raises:
+        TechmartError, WayFailedError: one of them does not start.
+    """
+    home = LocalHome(folder / "home")
+    with ExitStack() as stack:
+        stack.callback(lambda: asyncio.run(stop(home)))
+        parts = asyncio.run(start(home, standin=stand_in))
+        if parts.postgres is None:
+            raise WayFailedError("the embedded PostgreSQL did not start")
+        yield Bench(
+            server=Server(parts.postgres),
+            folder=folder,
+            home=home.path,
+            python=Path(sys.executable),
+            peers_python=peers_python,
+            limit_seconds=limit_seconds,
+            discarding=stack.enter_context(discarding()),
+            stand_in=Endpoint(environment={}, pid=parts.standin.pid) if parts.standin else None,
+        )

@@ -35,6 +35,17 @@ class Measured:
         """Rows a second."""
         return self.rows / self.wall
 
+    def told(self) -> dict[str, float]:
+        """As a benchmark notes it: rounded, memory in megabytes."""
+        return {
+            "seconds": round(self.wall, 2),
+            "rows_per_second": round(self.rate),
+            "client_cpu": round(self.client_cpu, 2),
+            "server_cpu": round(self.server_cpu, 2),
+            "endpoint_cpu": round(self.endpoint_cpu, 2),
+            "client_megabytes": self.client_bytes // 10**6,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,11 +69,13 @@ def run(
     environment: Mapping[str, str],
     folder: Path,
     limit_seconds: float,
+    done: Collection[int] = (0,),
 ) -> Taken:
     """Run a command in `folder`. Its CPU time includes the processes that it started and awaited.
 
     Raises:
-        WayFailedError: it can't be started, fails, or takes longer than the limit.
+        WayFailedError: it can't be started, ends with another exit code than those for `done`, or
+            takes longer than the limit.
     """
     output, complaints = folder / "stdout", folder / "stderr"
     with output.open("wb") as out, complaints.open("wb") as err:
@@ -106,7 +108,7 @@ def run(
         process.returncode = os.waitstatus_to_exitcode(status)
     if watch.is_late:
         raise WayFailedError(f"no end after {limit_seconds:g} s")
-    if process.returncode != 0:
+    if process.returncode not in done:
         said = complaints.read_text(errors="replace") or output.read_text(errors="replace")
         lines = [line for line in said.splitlines() if line.strip()][-_SAID_LINES:]
         raise WayFailedError(f"exit code {process.returncode}: {' | '.join(lines)}")
