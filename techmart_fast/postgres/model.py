@@ -314,6 +314,14 @@ class SinkStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwedIndex:
+    """An index that a first load put off. `may_build`: the role owns its table."""
+
+    name: str
+    may_build: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiCheckpoint:
     """How far an API was read.
 
