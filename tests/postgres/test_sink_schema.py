@@ -15,7 +15,7 @@ from techmart_fast.postgres import PostgresSink
 from techmart_fast.postgres.migrate import migrate
 from techmart_fast.records import Feed
 from tests.postgres.places import a_session, another_session, run_start, target_of
-from tests.postgres.records import batch, user
+from tests.postgres.records import batch, product, sale, user
 
 
 def psql(database: LocalPostgres, file: Path) -> subprocess.CompletedProcess[str]:
@@ -153,6 +153,32 @@ async def test_the_steps_lead_to_the_complete_schema(fresh_database: LocalPostgr
         judged = "SELECT judged_by = run_id FROM techmart_loader.batches"
         assert await other.fetchval(judged) is True
     assert psql(fresh_database, schema).returncode == 0
+
+
+_BACK_TO_8 = """
+    DROP TABLE techmart_loader.deferred_indexes;
+    DELETE FROM techmart_loader.schema_migrations WHERE version = 9
+"""
+
+
+async def test_a_database_of_version_8_with_rows_keeps_them_and_owes_no_index(
+    fresh_database: LocalPostgres,
+) -> None:
+    async with (
+        another_session(fresh_database) as other,
+        PostgresSink(target_of(fresh_database), writers=1) as sink,
+    ):
+        await sink.migrate()
+        lease = await sink.start_run(run_start())
+        for rows in (Feed.USERS, user("u1")), (Feed.PRODUCTS, product("p1")):
+            await sink.write(0, batch(lease, rows[0], [rows[1]]))
+        await sink.write(0, batch(lease, Feed.TRANSACTIONS, [sale("t1")]))
+        await other.execute(_BACK_TO_8)
+        assert await sink.migrate() == (9,)
+        await sink.put_off_index(lease)
+        assert await sink.owed_index() is None
+        assert (await sink.status()).owed_index is None
+        assert await other.fetchval("SELECT count(*) FROM transactions") == 1
 
 
 async def test_every_index_says_which_query_it_serves(database: LocalPostgres) -> None:
