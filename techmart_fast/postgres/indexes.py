@@ -1,8 +1,8 @@
 """The index that a first load does without: put off while its table is empty, built at the end.
 
-Half of what a new transaction costs the server is its place in a btree of users, which is a random
-one; all rows sorted at once cost a tenth of that. The index serves queries only, so that nothing
-the loader promises depends on it.
+The place of a new transaction in a btree of users is a random one; all rows sorted at once cost
+the server a fraction of that. The index serves queries only, so that nothing the loader promises
+depends on it.
 """
 
 import asyncio

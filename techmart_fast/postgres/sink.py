@@ -343,7 +343,7 @@ class PostgresSink:
         return await self._ask(indexes.owed)
 
     async def build_index(self, lease: Lease) -> None:
-        """Build the index that is owed, however long that takes (about 1 s a million rows).
+        """Build the index that is owed, however long that takes (1 to 2 s a million rows).
 
         Nobody writes to the table meanwhile. It runs on the connection of releases and
         deactivations, while the control connection makes sure that the server is at work.
