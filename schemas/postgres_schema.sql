@@ -583,6 +583,15 @@ CREATE TABLE IF NOT EXISTS techmart_loader.repairs (
 COMMENT ON TABLE techmart_loader.repairs IS
     'Parts of the warehouse being replaced by PostgreSQL''s rows, by the staging table that has them.';
 
-INSERT INTO techmart_loader.schema_migrations (version) VALUES (1), (2), (3), (4), (5), (6), (7), (8) ON CONFLICT DO NOTHING;
+CREATE TABLE IF NOT EXISTS techmart_loader.deferred_indexes (
+    index_name  text PRIMARY KEY,
+    deferred_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE techmart_loader.deferred_indexes IS
+    'Indexes that the loader dropped for a first load, and builds again at the end of a run.';
+COMMENT ON COLUMN techmart_loader.deferred_indexes.deferred_at IS
+    'Since when the index is gone.';
+
+INSERT INTO techmart_loader.schema_migrations (version) VALUES (1), (2), (3), (4), (5), (6), (7), (8), (9) ON CONFLICT DO NOTHING;
 
 COMMIT;

@@ -118,6 +118,11 @@ def for_people(standing: Standing) -> Iterator[RenderableType]:
         yield _stored(standing.stored)
         yield Text()
         yield _warehouse(standing, standing.stored)
+        if standing.stored.owed_index is not None:
+            yield (
+                f"[yellow]The index {standing.stored.owed_index} is put off:[/] queries by user "
+                "read the whole table. A run builds it at its end."
+            )
 
 
 def _runs(standing: Standing) -> RenderableType:

@@ -1,10 +1,13 @@
-"""How the warehouse follows PostgreSQL in a run: while rows are committed, and behind them all."""
+"""How the warehouse follows PostgreSQL in a run: while rows are committed, and behind them all.
+
+An index that was put off is built at the same time, as soon as all rows are committed.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from techmart_fast.errors import SpoolError, WarehouseError
+from techmart_fast.errors import SinkError, SpoolError, WarehouseError
 from techmart_fast.pipeline.behind import behind_error, expired_note
 from techmart_fast.pipeline.journal import Journal
 from techmart_fast.pipeline.leftovers import make_run_folder, remove_leftovers
@@ -59,11 +62,14 @@ async def load_and_publish(
 ) -> None:
     """Commit what `load` does, with the warehouse close behind; then merge and compute.
 
-    `behind` says that the warehouse can't be used in this run: it stays as it is. Asked to stop,
-    `load` begins nothing more, and what is committed is published.
+    An index that was put off, by this run or an earlier one, is built meanwhile. `behind` says that
+    the warehouse can't be used in this run: it stays as it is. Asked to stop, `load` begins nothing
+    more, and what is committed is published.
 
     Raises:
         StopRequested: that left something to the next run.
+        SinkError: the index could not be built. PostgreSQL has all rows, and so has the warehouse
+            if the notes do not say that it is behind.
         TechmartError: what stopped the loading; `WarehouseBehindError` if PostgreSQL has all of it
             and only the warehouse is behind.
     """
@@ -79,22 +85,77 @@ async def load_and_publish(
             behind = error
 
     async with asyncio.TaskGroup() as tasks:
+        following = None
         if behind is None:
-            tasks.create_task(follow(), name="load the warehouse")
+            following = tasks.create_task(follow(), name="load the warehouse")
         await load()
         publisher.close()
-    if behind is None:
-        observer.phase("Merging and computing the rollups")
-        try:
-            refreshed = await publisher.publish()
-            if refreshed.expired:
-                journal.notes.append(expired_note(refreshed.expired))
-            await remove_leftovers(sinks.postgres, lease, sinks.home.spool)
-        except (WarehouseError, SpoolError) as error:
-            behind = error
+        indexing = _Indexing(sinks, lease, journal)
+        if await indexing.is_due(stop):
+            tasks.create_task(indexing.build(), name="build an index")
+        if following is not None:
+            await following
+        if behind is None:
+            observer.phase("Merging and computing the rollups")
+            try:
+                refreshed = await publisher.publish()
+                if refreshed.expired:
+                    journal.notes.append(expired_note(refreshed.expired))
+                await remove_leftovers(sinks.postgres, lease, sinks.home.spool)
+            except (WarehouseError, SpoolError) as error:
+                behind = error
+        if indexing.is_building:
+            observer.phase("Building the index of users")
     journal.published = publisher.published
-    if behind is not None and stop.cut_short:
+    if behind is not None and (stop.cut_short or indexing.failed is not None):
         journal.notes.append(str(behind_error(behind, "The warehouse is behind")))
-    elif behind is not None:
+    if indexing.failed is not None:
+        raise indexing.failed
+    if behind is not None and not stop.cut_short:
         raise behind_error(behind, "PostgreSQL is loaded, the warehouse is behind")
     stop.tell()
+
+
+class _Indexing:
+    """Builds what was put off. The warehouse goes on meanwhile, whatever becomes of it."""
+
+    def __init__(self, sinks: Sinks, lease: Lease, journal: Journal) -> None:
+        self._postgres = sinks.postgres
+        self._lease = lease
+        self._journal = journal
+        self.is_building = False
+        self.failed: SinkError | None = None
+
+    async def is_due(self, stop: Stop) -> bool:
+        """Whether an index is owed, and this run is to build it; a note says why not."""
+        owed = await self._postgres.owed_index()
+        if owed is None:
+            return False
+        if not owed.may_build:
+            self._journal.notes.append(
+                f"The index {owed.name} is put off until a run of the role that owns its table."
+            )
+            return False
+        if stop.cuts_short():
+            self._leave()
+            return False
+        self.is_building = True
+        return True
+
+    async def build(self) -> None:
+        """Build it; what went wrong is kept in `failed`."""
+        try:
+            with self._journal.meter.lap("postgres index"):
+                await self._postgres.build_index(self._lease)
+        except SinkError as error:
+            self.failed = error
+        except asyncio.CancelledError:
+            self._leave()
+            raise
+        finally:
+            self.is_building = False
+
+    def _leave(self) -> None:
+        self._journal.notes.append(
+            "The index of transactions by user is still to be built: the next run does it."
+        )

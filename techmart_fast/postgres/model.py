@@ -296,7 +296,8 @@ class SinkStatus:
     """Counts of what PostgreSQL holds, for `status` and reconciliation.
 
     `lease_held`: the run that has the lease is connected. Without that it ended without finishing
-    (or lost its connection), and the next run takes over.
+    (or lost its connection), and the next run takes over. `owed_index`: what a first load put off
+    is not built yet.
     """
 
     users: int
@@ -311,6 +312,15 @@ class SinkStatus:
     lease_run_id: UUID | None
     lease_since: datetime | None
     lease_held: bool
+    owed_index: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwedIndex:
+    """An index that a first load put off. `may_build`: the role owns its table."""
+
+    name: str
+    may_build: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,6 +131,16 @@ class Session:
         return self._raw.get_server_pid()
 
     @property
+    def backend(self) -> Backend | None:
+        """The server's side, by what names it for good; None where the server does not say."""
+        return self._backend
+
+    @property
+    def deadline_seconds(self) -> float:
+        """How long an operation may take, unless it is given another deadline."""
+        return self._seconds
+
+    @property
     def server_version(self) -> str:
         """The server's version, e.g. `16.4`."""
         version: str = self._raw.get_settings().server_version
@@ -140,9 +150,14 @@ class Session:
         """Run statements without arguments, several at once."""
         await self._watched(self._raw.execute(sql), doing)
 
-    async def execute(self, sql: str, *arguments: object, doing: str) -> int:
-        """Run one statement; returns how many rows it touched."""
-        tag = await self._watched(self._raw.execute(sql, *arguments), doing)
+    async def execute(
+        self, sql: str, *arguments: object, doing: str, seconds: float | None = None
+    ) -> int:
+        """Run one statement; returns how many rows it touched.
+
+        `seconds` is a deadline of its own; the server has to be told, too (`statement_timeout`).
+        """
+        tag = await self._watched(self._raw.execute(sql, *arguments), doing, seconds)
         count = tag.rsplit(" ", 1)[-1]
         return int(count) if count.isdigit() else 0
 
@@ -220,8 +235,11 @@ class Session:
                 hint="Create it with ENCODING 'UTF8' TEMPLATE template0.",
             )
 
-    async def _watched(self, operation: Awaitable[_Result], doing: str) -> _Result:
-        loop, task, seconds = asyncio.get_running_loop(), asyncio.current_task(), self._seconds
+    async def _watched(
+        self, operation: Awaitable[_Result], doing: str, seconds: float | None = None
+    ) -> _Result:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        seconds = self._seconds if seconds is None else seconds
         cancels = task.cancelling() if task else 0
         expired = lost = False
 

@@ -25,6 +25,7 @@ from techmart_fast.errors import RefusedRowError, SinkError
 from techmart_fast.postgres import (
     api,
     catalogue,
+    indexes,
     migrate,
     outbox,
     quarantine,
@@ -38,6 +39,7 @@ from techmart_fast.postgres import (
 from techmart_fast.postgres import lease as leases
 from techmart_fast.postgres.connections import Connections
 from techmart_fast.postgres.fold import Rows
+from techmart_fast.postgres.frame import Frame
 from techmart_fast.postgres.load import load, try_rows
 from techmart_fast.postgres.model import (
     ApiCheckpoint,
@@ -48,6 +50,7 @@ from techmart_fast.postgres.model import (
     OutboxEntry,
     OutboxGroup,
     OwedFiles,
+    OwedIndex,
     Publication,
     QuarantineFilter,
     QuarantineRow,
@@ -64,7 +67,7 @@ from techmart_fast.postgres.model import (
 from techmart_fast.postgres.refusals import find_refused
 from techmart_fast.postgres.resume import DonePart
 from techmart_fast.postgres.retry import Patience
-from techmart_fast.postgres.session import Session
+from techmart_fast.postgres.session import Backend, Session
 from techmart_fast.postgres.snapshot import Owed, Snapshot, later_entries
 from techmart_fast.postgres.target import PostgresTarget
 from techmart_fast.records import Cut, Feed, SourceFile, SpooledFile
@@ -85,8 +88,9 @@ class PostgresSink:
     Once it is entered, what fails and may pass (a lost connection, a deadline, a server that
     restarts) is tried again as `patience` says, heartbeats at their own pace and snapshots not.
 
-    Calls of different lanes may run at the same time; calls of one lane may not. Releases and
-    deactivations share one connection of their own, and may not run at the same time. Everything
+    Calls of different lanes may run at the same time; calls of one lane may not. Releases,
+    deactivations and `build_index` share one connection of their own, and may not run at the same
+    time. Everything
     else shares the control connection and queues for it.
     """
 
@@ -321,6 +325,41 @@ class PostgresSink:
     async def premium_users(self, default_tier: str) -> pa.Table:
         """Users of another tier than `default_tier`: columns user_id, customer_tier (text)."""
         return await self._ask(catalogue.premium_users, default_tier)
+
+    # --- indexes ------------------------------------------------------------------------------
+    async def put_off_index(self, lease: Lease) -> None:
+        """Drop the index of users of a table of transactions without rows, and owe it.
+
+        Nothing happens where that is not possible: there are rows, it is not the index of the
+        schema, the role does not own the table, or somebody else is using it.
+
+        Raises:
+            LeaseHeldError: another run took over.
+        """
+        await self._ask(indexes.put_off, lease)
+
+    async def owed_index(self) -> OwedIndex | None:
+        """The index that this or an earlier run put off, until it is built."""
+        return await self._ask(indexes.owed)
+
+    async def build_index(self, lease: Lease) -> None:
+        """Build the index that is owed, however long that takes (1 to 2 s a million rows).
+
+        Nobody writes to the table meanwhile. It runs on the connection of releases and
+        deactivations, while the control connection makes sure that the server is at work.
+
+        Raises:
+            LeaseHeldError: another run took over.
+            SinkError: it could not be built, and is still owed.
+        """
+
+        async def is_at_work(backend: Backend) -> bool:
+            return await self._ask(indexes.is_at_work, backend)
+
+        async def build(frame: Frame) -> None:
+            await indexes.build(frame.session, lease, is_at_work=is_at_work)
+
+        await self._connections.on_upkeep(Feed.TRANSACTIONS, build)
 
     # --- outbox -------------------------------------------------------------------------------
     async def pending_entries(self, table: str | None = None) -> list[OutboxEntry]:

@@ -155,6 +155,15 @@ def test_status_says_when_the_warehouse_is_behind_and_ends_with_5(
     assert "behind: 70,000 rows in 2 files" in called.out
 
 
+def test_status_says_that_an_index_is_put_off(sink: FakeSink, capsys: Capsys) -> None:
+    assert "put off" not in call(capsys, "status").out
+    sink.stored = replace(STORED, owed_index="transactions_user_id")
+    called = call(capsys, "status")
+    assert called.code == 0
+    assert "transactions_user_id is put off: queries by user read the whole table" in called.out
+    assert json.loads(call(capsys, "status", "--json").out)["stored"]["owed_index"]
+
+
 def test_a_run_at_work_is_not_called_behind(sink: FakeSink, capsys: Capsys) -> None:
     sink.stored = replace(STORED, outbox_pending=2, lease_run_id=RUN.run_id, lease_held=True)
     called = call(capsys, "status")

@@ -30,6 +30,8 @@ _BOOKS = {
     "checkpoints": """SELECT feed, lane, c.lanes, end_byte, f.ordinal
         FROM techmart_loader.checkpoints AS c JOIN techmart_loader.files AS f
         USING (feed, fingerprint) ORDER BY feed, f.ordinal, lane""",
+    "indexes": """SELECT indexdef, obj_description((schemaname || '.' || indexname)::regclass)
+        FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1""",
     "quarantine": """SELECT feed, source_ordinal, source_offset, code, record_key,
         resolved_at IS NOT NULL AS resolved
         FROM techmart_loader.quarantine ORDER BY 1, 2, 3""",
@@ -49,6 +51,7 @@ _LEFT = {
                 AND records_read > 0)
         AND NOT EXISTS (
             SELECT FROM techmart_loader.data_quality_metrics AS m WHERE m.run_id = r.run_id)""",
+    "owed indexes": "SELECT index_name FROM techmart_loader.deferred_indexes",
     "a lease": "SELECT run_id FROM techmart_loader.lease WHERE run_id IS NOT NULL",
     "gaps": """SELECT feed, fingerprint, lane, first_byte, before FROM (
         SELECT feed, fingerprint, lane, first_byte, lag(end_byte, 1, 0) OVER file AS before

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any
 
+from techmart_fast.postgres.indexes import BUILDING, PUTTING_OFF
+
 Call = Callable[..., Any]
 BEFORE, AFTER = "before", "after"
 
@@ -40,6 +42,11 @@ def _statement(name: str) -> Call:
 
 def _commit(_self: object, sql: str, *, doing: str) -> bool:
     return sql == "COMMIT" and doing == "committing a batch"
+
+
+def _commit_of(index: str) -> Call:
+    """The COMMIT of what is done about the index."""
+    return lambda _self, sql, *, doing: (sql, doing) == ("COMMIT", index)
 
 
 def _partial(path: Any, *_: object) -> bool:
@@ -288,6 +295,48 @@ STEPS = (
         needs="live",
         once=True,
     ),
+    # --- index of a first load ---------------------------------------------------------------
+    Step(
+        "index not put off",
+        "That the index of users is owed is written, and it is dropped, uncommitted.",
+        BEFORE,
+        "postgres.session:Session.script",
+        _commit_of(PUTTING_OFF),
+        needs="empty",
+    ),
+    Step(
+        "index put off",
+        "The index of users is gone and owed; no transaction is loaded.",
+        AFTER,
+        "postgres.session:Session.script",
+        _commit_of(PUTTING_OFF),
+        needs="empty",
+        once=True,
+    ),
+    Step(
+        "index owed",
+        "All rows are committed, their index is not begun.",
+        BEFORE,
+        f"{_SINK}.build_index",
+        needs="empty",
+    ),
+    Step(
+        "index not committed",
+        "The index is built, and not owed any more, uncommitted.",
+        BEFORE,
+        "postgres.session:Session.script",
+        _commit_of(BUILDING),
+        needs="empty",
+    ),
+    Step(
+        "index built",
+        "The index is there; the warehouse may be at any of its steps.",
+        AFTER,
+        "postgres.session:Session.script",
+        _commit_of(BUILDING),
+        needs="empty",
+        once=True,
+    ),
     # --- load groups and jobs ----------------------------------------------------------------
     Step(
         "groups taken over",
@@ -459,7 +508,7 @@ STEPS = (
         "The run's row says how it ended, its metrics are not there; nothing of it is committed.",
         AFTER,
         "postgres.session:Session.execute",
-        lambda _self, _sql, *_, doing: doing == "finishing the run",
+        lambda _self, _sql, *_, doing, **__: doing == "finishing the run",
     ),
     Step(
         "lease given back",

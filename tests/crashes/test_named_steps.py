@@ -22,6 +22,9 @@ KINDS = ("empty", "live")
 EARLY = STEPS[: STEPS.index(BY_NAME["groups taken over"])]
 """What comes before the warehouse: runs that die there take little time."""
 
+INDEX = ("index not put off", "index put off", "index owed", "index not committed", "index built")
+"""Steps that a run into an empty table comes to."""
+
 LATE = (
     "group stored",
     "load job submitted",
@@ -60,6 +63,17 @@ async def test_killed_at_one_step_after_the_other_a_run_ends_as_if_nothing_had_b
     shop.finish()
     shop.finish()
     await must_be_as(shop.shop, expected, after="one step after the other")
+
+
+async def test_killed_around_the_index_of_a_first_load_a_run_ends_as_if_nothing_had_been(
+    target: Make, uninterrupted: Known
+) -> None:
+    expected = await without_interruption("empty", target, uninterrupted)
+    shop = target("empty")
+    for name in INDEX:
+        assert shop.kill(name).killed, f"the run never came to: {name}"
+    shop.finish()
+    await must_be_as(shop.shop, expected, after="the steps of the index")
 
 
 @pytest.mark.torture

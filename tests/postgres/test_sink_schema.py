@@ -15,7 +15,7 @@ from techmart_fast.postgres import PostgresSink
 from techmart_fast.postgres.migrate import migrate
 from techmart_fast.records import Feed
 from tests.postgres.places import a_session, another_session, run_start, target_of
-from tests.postgres.records import batch, user
+from tests.postgres.records import batch, product, sale, user
 
 
 def psql(database: LocalPostgres, file: Path) -> subprocess.CompletedProcess[str]:
@@ -35,7 +35,7 @@ def psql(database: LocalPostgres, file: Path) -> subprocess.CompletedProcess[str
 
 async def test_a_first_run_applies_it_and_a_second_finds_it(fresh_database: LocalPostgres) -> None:
     async with PostgresSink(target_of(fresh_database), writers=1) as sink:
-        assert await sink.migrate() == (1, 2, 3, 4, 5, 6, 7, 8)
+        assert await sink.migrate() == (1, 2, 3, 4, 5, 6, 7, 8, 9)
         assert await sink.migrate() == ()
 
 
@@ -90,17 +90,17 @@ async def test_a_numbered_step_is_applied_once(
     schemas = tmp_path / "schemas"
     (schemas / "postgres").mkdir(parents=True)
     shutil.copy(bundled("schemas", "postgres_schema.sql"), schemas)
-    step = schemas / "postgres" / "009_loyalty.sql"
+    step = schemas / "postgres" / "010_loyalty.sql"
     step.write_text("ALTER TABLE public.users ADD COLUMN loyalty integer")
     async with a_session(database) as session:
-        assert await migrate(session, bundled("schemas")) == (1, 2, 3, 4, 5, 6, 7, 8)
-        assert await migrate(session, schemas) == (9,)
+        assert await migrate(session, bundled("schemas")) == (1, 2, 3, 4, 5, 6, 7, 8, 9)
+        assert await migrate(session, schemas) == (10,)
         assert await migrate(session, schemas) == ()
-        (schemas / "postgres" / "010_broken.sql").write_text("ALTER TABLE public.nothing ADD x int")
+        (schemas / "postgres" / "011_broken.sql").write_text("ALTER TABLE public.nothing ADD x int")
         with pytest.raises(SinkError, match="applying the schema"):
             await migrate(session, schemas)
     async with PostgresSink(target_of(database), writers=1) as older:
-        with pytest.raises(SinkError, match="version 9, newer than this loader's 8"):
+        with pytest.raises(SinkError, match="version 10, newer than this loader's 9"):
             await older.migrate()
 
 
@@ -119,6 +119,7 @@ _BACK_TO_1 = """
     DROP TABLE techmart_loader.identity;
     DROP TABLE techmart_loader.api_checkpoints;
     DROP TABLE techmart_loader.repairs;
+    DROP TABLE techmart_loader.deferred_indexes;
     DELETE FROM techmart_loader.schema_migrations WHERE version > 1;
     INSERT INTO techmart_loader.batches (batch_id, kind, feed, run_id, contract_version)
     VALUES (gen_random_uuid(), 'load', 'users', gen_random_uuid(), '1')
@@ -147,11 +148,37 @@ async def test_the_steps_lead_to_the_complete_schema(fresh_database: LocalPostgr
         refused = psql(fresh_database, schema)
         assert refused.returncode != 0
         assert "older version of the schema" in refused.stderr
-        assert await sink.migrate() == (2, 3, 4, 5, 6, 7, 8)
+        assert await sink.migrate() == (2, 3, 4, 5, 6, 7, 8, 9)
         assert [await other.fetch(query) for query in _FORM] == complete
         judged = "SELECT judged_by = run_id FROM techmart_loader.batches"
         assert await other.fetchval(judged) is True
     assert psql(fresh_database, schema).returncode == 0
+
+
+_BACK_TO_8 = """
+    DROP TABLE techmart_loader.deferred_indexes;
+    DELETE FROM techmart_loader.schema_migrations WHERE version = 9
+"""
+
+
+async def test_a_database_of_version_8_with_rows_keeps_them_and_owes_no_index(
+    fresh_database: LocalPostgres,
+) -> None:
+    async with (
+        another_session(fresh_database) as other,
+        PostgresSink(target_of(fresh_database), writers=1) as sink,
+    ):
+        await sink.migrate()
+        lease = await sink.start_run(run_start())
+        for rows in (Feed.USERS, user("u1")), (Feed.PRODUCTS, product("p1")):
+            await sink.write(0, batch(lease, rows[0], [rows[1]]))
+        await sink.write(0, batch(lease, Feed.TRANSACTIONS, [sale("t1")]))
+        await other.execute(_BACK_TO_8)
+        assert await sink.migrate() == (9,)
+        await sink.put_off_index(lease)
+        assert await sink.owed_index() is None
+        assert (await sink.status()).owed_index is None
+        assert await other.fetchval("SELECT count(*) FROM transactions") == 1
 
 
 async def test_every_index_says_which_query_it_serves(database: LocalPostgres) -> None:

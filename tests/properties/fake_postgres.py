@@ -23,6 +23,7 @@ from techmart_fast.postgres import (
     OutboxEntry,
     OutboxGroup,
     OwedFiles,
+    OwedIndex,
     PostgresSink,
     Publication,
     Release,
@@ -83,6 +84,8 @@ class Server:
     files: dict[tuple[Feed, str], SourceFile] = field(default_factory=dict)
     runs: set[UUID] = field(default_factory=set)
     repairs: dict[str, UUID] = field(default_factory=dict)
+    has_index: bool = True
+    owes_index: bool = False
     epoch: int = 0
     holder: Process | None = None
     heartbeat: float = 0.0
@@ -305,6 +308,24 @@ class FakePostgres(PostgresSink):
         )
         self._server.outbox.append(Entry(entry))
         self._server.sent[entry.entry_id] = pq.read_table(file.path).to_pylist()
+
+    # --- index --------------------------------------------------------------------------------
+    async def put_off_index(self, lease: Lease) -> None:
+        server = await self._call(lease)
+        if server.has_index and not server.ledger.stored[Feed.TRANSACTIONS]:
+            await self._commit(lease)
+            server.has_index, server.owes_index = False, True
+        self._answer()
+
+    async def owed_index(self) -> OwedIndex | None:
+        server = await self._call()
+        return OwedIndex(name="index", may_build=True) if server.owes_index else None
+
+    async def build_index(self, lease: Lease) -> None:
+        server = await self._call(lease)
+        await self._commit(lease)
+        server.has_index, server.owes_index = True, False
+        self._answer()
 
     # --- outbox -------------------------------------------------------------------------------
     async def pending_entries(self, table: str | None = None) -> list[OutboxEntry]:

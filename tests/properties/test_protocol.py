@@ -247,6 +247,7 @@ class Protocol(RuleBasedStateMachine):
         """Both stores hold what the model of the shop says."""
         world = self.world
         assert not world.postgres.owed
+        assert (world.postgres.has_index, world.postgres.owes_index) == (True, False)
         assert not [one for one in world.disk.image().values() if one is not None]
         assert not world.bigquery.dirty
         model = ShopModel(STRICT, run_started=STARTED)

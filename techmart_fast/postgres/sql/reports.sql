@@ -34,6 +34,7 @@ SELECT (SELECT count(*) FROM public.users) AS users,
        (SELECT count(*) FROM techmart_loader.quarantine WHERE resolved_at IS NULL) AS quarantined,
        o.entries AS outbox_pending,
        o.row_count AS outbox_pending_rows,
+       (SELECT min(index_name) FROM techmart_loader.deferred_indexes) AS owed_index,
        l.run_id AS lease_run_id,
        l.acquired_at AS lease_since,
        l.run_id IS NOT NULL AND EXISTS (
