@@ -25,7 +25,7 @@ from techmart_fast.records import DECODED_NUMBER, FIELDS, Block, Feed, SourceFil
 from techmart_fast.sources import discover
 from techmart_fast.transform import Enricher
 from techmart_fast.validate import validate
-from techmart_fast.warehouse import LoadTable, write_spool
+from techmart_fast.warehouse import LoadTable, SpoolFolder, write_spool
 
 _BLOCK_BYTES = 16 << 20
 _TURNS = 7
@@ -189,7 +189,7 @@ def test_write_parquet(
         return write_spool(
             records,
             table=LoadTable.TRANSACTIONS,
-            folder=tmp_path,
+            folder=SpoolFolder(tmp_path),
             name=f"spool-{next(numbers)}",
             batch_id=UUID(int=1),
         ).size_bytes

@@ -163,6 +163,9 @@ class PipelineSettings(_Section):
     channel_bytes: PositiveInt = Field(
         16 * MIB, description="Bytes that may wait between two stages."
     )
+    spool_compression: Literal["zstd", "snappy", "none"] = Field(
+        "zstd", description="Compression of the Parquet files that are spooled and uploaded."
+    )
     max_record_bytes: PositiveInt = Field(
         MIB, description="A longer record is rejected as one damaged record."
     )

@@ -5,7 +5,6 @@ An index that was put off is built at the same time, as soon as all rows are com
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from techmart_fast.errors import SinkError, SpoolError, WarehouseError
 from techmart_fast.pipeline.behind import behind_error, expired_note
@@ -19,6 +18,7 @@ from techmart_fast.pipeline.stopping import Stop
 from techmart_fast.postgres import Lease
 from techmart_fast.settings import Settings
 from techmart_fast.transform import Enricher
+from techmart_fast.warehouse import SpoolFolder
 
 Behind = WarehouseError | SpoolError
 """Why the warehouse can't be brought up to date."""
@@ -30,7 +30,7 @@ def publisher_of(sinks: Sinks, lease: Lease, journal: Journal, settings: Setting
         postgres=sinks.postgres,
         lease=lease,
         enricher=Enricher(journal.contract),
-        folder=spool_folder(sinks, lease),
+        folder=spool_folder(sinks, lease, settings),
         notes=journal.notes,
     )
     return Publisher(
@@ -44,9 +44,10 @@ def publisher_of(sinks: Sinks, lease: Lease, journal: Journal, settings: Setting
     )
 
 
-def spool_folder(sinks: Sinks, lease: Lease) -> Path:
+def spool_folder(sinks: Sinks, lease: Lease, settings: Settings) -> SpoolFolder:
     """Where the files of a run are spooled."""
-    return sinks.home.spool / str(lease.run_id)
+    path = sinks.home.spool / str(lease.run_id)
+    return SpoolFolder(path, settings.pipeline.spool_compression)
 
 
 async def load_and_publish(

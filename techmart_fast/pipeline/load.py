@@ -13,7 +13,6 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 import pyarrow as pa
@@ -44,7 +43,7 @@ from techmart_fast.records import (
 )
 from techmart_fast.together import to_its_end
 from techmart_fast.transform import Enricher
-from techmart_fast.warehouse import LoadTable
+from techmart_fast.warehouse import LoadTable, SpoolFolder
 
 Result = TypeVar("Result")
 _NO_REJECTIONS = pa.RecordBatch.from_pylist([], schema=REJECTIONS)
@@ -80,7 +79,7 @@ class LoadPlan:
     threads: int
     channel_bytes: int
     max_record_bytes: int
-    spool_folder: Path
+    spool_folder: SpoolFolder
     limit: RejectionLimit | None = None
     done: Mapping[str, DonePart] = field(default_factory=dict)
     resends: frozenset[str] = frozenset()

@@ -17,7 +17,7 @@ from techmart_fast.errors import SpoolDamagedError
 from techmart_fast.postgres import EXPORTED, Lease, OutboxEntry, OutboxGroup, PostgresSink
 from techmart_fast.records import SpooledFile
 from techmart_fast.transform import Enricher
-from techmart_fast.warehouse import LoadTable, spooled_bytes, write_spool
+from techmart_fast.warehouse import LoadTable, SpoolFolder, spooled_bytes, write_spool
 
 FILE_BYTES = 64 << 20
 """Of Arrow in one file, unless there are too few entries to give files to."""
@@ -32,7 +32,7 @@ class Mender:
         postgres: PostgresSink,
         lease: Lease,
         enricher: Enricher,
-        folder: Path,
+        folder: SpoolFolder,
         notes: list[str],
     ) -> None:
         self._postgres = postgres
@@ -55,8 +55,9 @@ class Mender:
             if (complaint := await asyncio.to_thread(_damage, entry)) is not None:
                 damaged[entry.entry_id] = complaint
         if not damaged or self._mended & damaged.keys():
+            folder = self._folder.path
             raise SpoolDamagedError(
-                next(iter(damaged.values()), f"Files in {self._folder} can be read now and then."),
+                next(iter(damaged.values()), f"Files in {folder} can be read now and then."),
                 hint="It was written again in this run: check the disk of TECHMART_HOME.",
             )
         files = await self._write(LoadTable(group.table), list(damaged))

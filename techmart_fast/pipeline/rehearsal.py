@@ -36,6 +36,7 @@ from techmart_fast.settings import Settings
 from techmart_fast.warehouse import (
     LoadTable,
     QueryEstimate,
+    SpoolFolder,
     Touched,
     key_buckets,
     split_parts,
@@ -241,7 +242,7 @@ def _load_plan(
         threads=pipeline.decode_threads or 2,
         channel_bytes=pipeline.channel_bytes,
         max_record_bytes=pipeline.max_record_bytes,
-        spool_folder=folder,
+        spool_folder=SpoolFolder(folder, pipeline.spool_compression),
     )
 
 

@@ -2,20 +2,19 @@
 
 from collections.abc import Callable
 from contextlib import aclosing
-from pathlib import Path
 
 from techmart_fast.pipeline.journal import Journal
 from techmart_fast.pipeline.spooling import spooler
 from techmart_fast.pipeline.stopping import Stop
 from techmart_fast.postgres import Lease, PostgresSink
-from techmart_fast.warehouse import LoadTable
+from techmart_fast.warehouse import LoadTable, SpoolFolder
 
 
 async def release_held(
     postgres: PostgresSink,
     lease: Lease,
     *,
-    folder: Path,
+    folder: SpoolFolder,
     journal: Journal,
     committed: Callable[[], None],
     stop: Stop,

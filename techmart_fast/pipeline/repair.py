@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -30,6 +29,7 @@ from techmart_fast.warehouse import (
     LoadGroup,
     LoadPart,
     LoadTable,
+    SpoolFolder,
     part_bytes,
     split_parts,
     write_spool,
@@ -52,7 +52,7 @@ class Repair:
         enricher: Enricher,
         observer: RunObserver,
         meter: Meter,
-        folder: Path,
+        folder: SpoolFolder,
         load_job_bytes: int,
     ) -> None:
         self._sinks = sinks

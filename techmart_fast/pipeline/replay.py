@@ -160,7 +160,7 @@ class _Replay:
         self._told = told
         self._stop = stop
         self._committed = committed
-        self._folder = spool_folder(sinks, lease)
+        self._folder = spool_folder(sinks, lease, request.settings)
         self._corrections = request.corrections or {}
 
     async def do(self) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pyarrow as pa
@@ -10,10 +9,10 @@ import pyarrow as pa
 from techmart_fast.pipeline.meter import Lap, Meter
 from techmart_fast.postgres import Spool
 from techmart_fast.records import BatchIdentity, Feed, SpooledFile
-from techmart_fast.warehouse import LoadTable, rejected_rows, write_spool
+from techmart_fast.warehouse import LoadTable, SpoolFolder, rejected_rows, write_spool
 
 
-def spooler(table: LoadTable, folder: Path, *, batch_id: UUID, meter: Meter) -> Spool:
+def spooler(table: LoadTable, folder: SpoolFolder, *, batch_id: UUID, meter: Meter) -> Spool:
     """A callback that writes a batch's accepted rows of `table` durably into `folder`."""
 
     async def spool(records: pa.RecordBatch) -> SpooledFile:
@@ -37,7 +36,7 @@ def spooler(table: LoadTable, folder: Path, *, batch_id: UUID, meter: Meter) -> 
 
 
 async def spool_rejected(
-    rejections: pa.RecordBatch, identity: BatchIdentity, *, folder: Path, meter: Meter
+    rejections: pa.RecordBatch, identity: BatchIdentity, *, folder: SpoolFolder, meter: Meter
 ) -> SpooledFile | None:
     """Rejected transactions count in the quality of their day, so the warehouse needs them."""
     if identity.feed is not Feed.TRANSACTIONS or not rejections.num_rows:

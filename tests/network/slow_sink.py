@@ -29,6 +29,7 @@ from techmart_fast.pipeline.progress import SilentObserver
 from techmart_fast.pipeline.stopping import Stop
 from techmart_fast.postgres import BatchOutcome, BatchWrite, Lease
 from techmart_fast.records import Block, Cut, Feed, FeedCounts, SourceFile
+from techmart_fast.warehouse import SpoolFolder
 
 GIB, MIB = 1 << 30, 1 << 20
 SOURCE_BYTES = 10 * GIB
@@ -115,7 +116,7 @@ def slow_load(
         threads=2,
         channel_bytes=channel_bytes,
         max_record_bytes=MIB,
-        spool_folder=folder,
+        spool_folder=SpoolFolder(folder),
     )
     return FeedLoad(
         plan,

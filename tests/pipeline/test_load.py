@@ -21,6 +21,7 @@ from techmart_fast.pipeline.stopping import Stop
 from techmart_fast.postgres import BatchOutcome, BatchWrite, Lease
 from techmart_fast.records import Block, Cut, DecodedBatch, Feed, FeedCounts, SourceFile
 from techmart_fast.transform import Enricher
+from techmart_fast.warehouse import SpoolFolder
 from tests.validate.decoded import TRANSACTION, decoded
 
 _RECORDS_A_BLOCK = 10
@@ -146,7 +147,7 @@ def _load(
         threads=2,
         channel_bytes=channel_bytes,
         max_record_bytes=100,
-        spool_folder=folder,
+        spool_folder=SpoolFolder(folder),
     )
     load = FeedLoad(
         plan,

@@ -15,7 +15,7 @@ import pytest
 from techmart_fast.errors import SpoolError
 from techmart_fast.records import REJECTIONS
 from techmart_fast.warehouse import LoadTable, read_spool, rejected_rows
-from techmart_fast.warehouse.spool import LOAD_SCHEMAS
+from techmart_fast.warehouse.spool import LOAD_SCHEMAS, Compression
 from techmart_fast.warehouse.staging import packed
 from tests.warehouse.values import BATCH, group_of, spooled, transaction
 
@@ -68,6 +68,23 @@ def test_no_plain_address_is_written(tmp_path: Path) -> None:
         "a***@ex-am.ple.co",
     ]
     assert b"ada@" not in file.path.read_bytes()
+
+
+def test_a_folder_says_how_its_files_are_compressed(tmp_path: Path) -> None:
+    rows = [transaction(f"t{number}", "2024-03-02", "1.50") for number in range(50)]
+    kinds: dict[Compression, str] = {"zstd": "ZSTD", "snappy": "SNAPPY", "none": "UNCOMPRESSED"}
+    files = [
+        spooled(tmp_path, LoadTable.TRANSACTIONS, rows, name=kind, compression=kind)
+        for kind in kinds
+    ]
+    for file, expected in zip(files, kinds.values(), strict=True):
+        chunks = pq.read_metadata(file.path).row_group(0)
+        found = {chunks.column(number).compression for number in range(chunks.num_columns)}
+        assert found == {expected}
+        assert read_spool(file) == read_spool(files[0])
+    # A run may be continued with another setting: a load job takes the files as they are.
+    together = pq.read_table(packed(group_of("g", LoadTable.TRANSACTIONS, *files).parts[0]))
+    assert together["transaction_id"].to_pylist() == 3 * [row["transaction_id"] for row in rows]
 
 
 def test_a_file_that_changed_or_is_gone_is_not_read(tmp_path: Path) -> None:

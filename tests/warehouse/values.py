@@ -9,8 +9,8 @@ from uuid import UUID
 import pyarrow as pa
 
 from techmart_fast.records import SpooledFile
-from techmart_fast.warehouse import LoadGroup, LoadPart, LoadTable
-from techmart_fast.warehouse.spool import LOAD_SCHEMAS, write_spool
+from techmart_fast.warehouse import LoadGroup, LoadPart, LoadTable, SpoolFolder
+from techmart_fast.warehouse.spool import LOAD_SCHEMAS, Compression, write_spool
 
 BATCH = UUID("5f9c1c5e-0000-4000-8000-000000000001")
 
@@ -82,11 +82,21 @@ def batch(table: LoadTable, rows: Iterable[Mapping[str, object]]) -> pa.RecordBa
 
 
 def spooled(
-    folder: Path, table: LoadTable, rows: Iterable[Mapping[str, object]], *, name: str = "one"
+    folder: Path,
+    table: LoadTable,
+    rows: Iterable[Mapping[str, object]],
+    *,
+    name: str = "one",
+    compression: Compression = "zstd",
 ) -> SpooledFile:
     """Rows in a spool file."""
-    records = batch(table, rows)
-    return write_spool(records, table=table, folder=folder, name=f"{table}-{name}", batch_id=BATCH)
+    return write_spool(
+        batch(table, rows),
+        table=table,
+        folder=SpoolFolder(folder, compression),
+        name=f"{table}-{name}",
+        batch_id=BATCH,
+    )
 
 
 def group_of(
