@@ -8,6 +8,7 @@ endpoint accepts and discards; *all* has the stand-in's MERGE and all rollups in
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import IS_FULL_SIZE, ROWS
@@ -37,6 +38,8 @@ _FIRST_LOAD = {
 }
 _MORE_ROWS = {(_UPLOAD, psql_staging.WAY): 2.5}
 _BASE_TIMES = 5
+
+pytestmark = pytest.mark.long
 
 Targets = Mapping[tuple[Way, Way], float]
 

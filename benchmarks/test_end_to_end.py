@@ -57,7 +57,7 @@ def test_the_sample(benchmark: BenchmarkFixture, make_home: MakeHome) -> None:
     assert measured.seconds < _REAL_TIME_SECONDS
 
 
-@pytest.mark.parametrize("ids", ["ordered", "random"])
+@pytest.mark.parametrize("ids", ["ordered", pytest.param("random", marks=pytest.mark.long)])
 @pytest.mark.parametrize("defects", ["0", "0.02"])
 def test_first_load(
     benchmark: BenchmarkFixture, make_shop: MakeShop, make_home: MakeHome, defects: str, ids: str
@@ -66,6 +66,7 @@ def test_first_load(
     _measure(benchmark, make_home(), sources(shop))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["json", "csv"])
 def test_first_load_of_other_formats(
     benchmark: BenchmarkFixture, make_shop: MakeShop, make_home: MakeHome, kind: str
@@ -73,6 +74,7 @@ def test_first_load_of_other_formats(
     _measure(benchmark, make_home(), sources(make_shop(format=FileFormat(kind))))
 
 
+@pytest.mark.long
 def test_rerun_of_known_files(
     benchmark: BenchmarkFixture, make_shop: MakeShop, make_home: MakeHome, discard: Endpoint
 ) -> None:
@@ -85,6 +87,7 @@ def test_rerun_of_known_files(
     assert feed["read"] > 0
 
 
+@pytest.mark.long
 def test_known_rows_in_another_file(
     benchmark: BenchmarkFixture, make_shop: MakeShop, make_home: MakeHome, discard: Endpoint
 ) -> None:
@@ -101,6 +104,7 @@ def test_known_rows_in_another_file(
     assert again.result["feeds"]["transactions"]["loaded"] == 0
 
 
+@pytest.mark.long
 def test_more_rows_into_many(
     benchmark: BenchmarkFixture, make_shop: MakeShop, make_home: MakeHome, discard: Endpoint
 ) -> None:
@@ -112,6 +116,7 @@ def test_more_rows_into_many(
     _measure(benchmark, home, Sources(transactions=more.transactions), discard)
 
 
+@pytest.mark.long
 def test_json_array_against_ndjson(
     benchmark: BenchmarkFixture, make_shop: MakeShop, make_home: MakeHome, discard: Endpoint
 ) -> None:
@@ -122,6 +127,7 @@ def test_json_array_against_ndjson(
     assert not IS_FULL_SIZE or ratio >= _LEAST_OF_ARRAYS
 
 
+@pytest.mark.long
 def test_ten_times_the_rows(
     benchmark: BenchmarkFixture, make_shop: MakeShop, make_home: MakeHome, discard: Endpoint
 ) -> None:
