@@ -106,7 +106,7 @@ async def run(
         The run's result, also when it failed after it began (see `status` and `error`).
 
     Raises:
-        TechmartError: the run could not begin; nothing was written.
+        TechmartError: the run could not begin; no record was written.
     """
     return await run_pipeline(
         RunRequest(

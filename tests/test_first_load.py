@@ -178,6 +178,7 @@ async def test_a_run_whose_loading_fails_does_not_build_it(
         failing.setattr(PostgresSink, "write", write)
         failed = await shop.run(sources_in(generated))
     assert (failed.status, STAGE in stages(failed)) == (RunStatus.FAILED, False)
+    assert any("still to be built: the next run" in note for note in failed.notes)
     assert await shop.rows(OWED) == [{"index_name": "transactions_user_id"}]
     await shop.load(generated)
     await expect_built(shop, of_schema)

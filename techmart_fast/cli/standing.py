@@ -121,7 +121,8 @@ def for_people(standing: Standing) -> Iterator[RenderableType]:
         if standing.stored.owed_index is not None:
             yield (
                 f"[yellow]The index {standing.stored.owed_index} is put off:[/] queries by user "
-                "read the whole table. A run builds it at its end."
+                "read the whole table. The next run of the table's owner builds it at its end; "
+                "sync does not."
             )
 
 

@@ -64,6 +64,25 @@ class Pieces:
             text[begin:end] = b" " * int(end - begin)
         return pa.py_buffer(text)
 
+    def apart(self, chosen: Places) -> "Pieces":
+        """Copies of some pieces, one a line, as the pieces of a block of their own."""
+        texts = [
+            self.data[start:end]
+            for start, end in zip(
+                self.starts[chosen].tolist(), self.ends[chosen].tolist(), strict=True
+            )
+        ]
+        ends = np.cumsum([len(text) + 1 for text in texts], dtype=np.int64) - 1
+        starts = np.concatenate([[0], ends[:-1] + 1])
+        return Pieces(
+            b"\n".join(texts),
+            starts,
+            ends,
+            self.lines[chosen],
+            self.commas[:0],
+            self.sound[chosen],
+        )
+
     def span(self, first: int, last: int) -> tuple[int, int]:
         """From the start of piece `first` to that of piece `last`, or to the end of the last."""
         stop = self.starts[last] if last < len(self.starts) else self.ends[last - 1]

@@ -32,11 +32,15 @@ class NativeJson:
         self._pieces = pieces
         self._plan = plan
         self._clean_object = plan.clean_object(unknown)
-        self._ignores = bool(unknown)
+        self._unknown = unknown
         self._options = pyarrow.json.ParseOptions(
             explicit_schema=plan.schema,
             unexpected_field_behavior="ignore" if unknown else "error",
         )
+
+    def over(self, pieces: Pieces) -> "NativeJson":
+        """The same for the pieces of another block of the feed."""
+        return NativeJson(pieces, self._plan, self._unknown)
 
     def parse(self, first: int, last: int) -> Rows | None:
         """The records of the pieces `[first, last)`, if all of them are clean."""
@@ -88,7 +92,7 @@ class NativeJson:
     def _may_mislead(self, first: int, last: int) -> bool:
         """Whether there may be something that Arrow's reader takes and the exact path does not."""
         text, (start, stop) = self._pieces.data, self._pieces.span(first, last)
-        if not self._ignores:
+        if not self._unknown:
             return False
         if text.find(b"NaN", start, stop) >= 0 or text.find(b"Inf", start, stop) >= 0:
             return True

@@ -19,7 +19,7 @@ from techmart_fast.decode.json_plan import JsonPlan
 from techmart_fast.decode.json_shape import Shape
 
 _MOST_ODD = 1 / 16
-"""Of a slice; with more than that, reading them one by one costs more than the next path."""
+"""Of a slice; with more than that, the shape is not that of the feed any more."""
 
 _BLANK, _BACKSLASH = b" \\"
 _BLOCK_MARGIN_BYTES = 64
@@ -83,7 +83,7 @@ class ShapedJson:
         if pieces.data.find(b"\r", start, stop) >= 0 and (
             pieces.data.count(b"\r", start, stop) != pieces.data.count(b"\r\n", start, stop)
         ):
-            return None  # to a CSV reader each of them ends a line
+            return None  # to a CSV reader each of them ends a line, and none here
         sound = pieces.sound[first:last]
         # Not that Arrow is shown a row that is no UTF-8: it can't tell of it.
         text = pieces.text(first, last) if sound.all() else pieces.blanked(first, last, sound)
@@ -186,5 +186,9 @@ def _texts(cut: _Cut, pieces: Places) -> pa.StringArray:
 
 
 def _taken(texts: pa.StringArray, rows: Places) -> pa.StringArray:
-    """Texts of ascending rows."""
+    """Texts of rows; as they are if these are as many.
+
+    Then they are all rows in order, unless two pieces are in one line: what is put together again
+    is no record of theirs.
+    """
     return texts if len(rows) == len(texts) else texts.take(pa.array(rows))

@@ -6,7 +6,7 @@ second for some 250 MB, while something else is done.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -97,13 +97,13 @@ async def found(
         looking = asyncio.ensure_future(asyncio.to_thread(look_at_files))
         seen = await to_its_end(looking, on_cancel=abandoned.set)
         reading = asyncio.ensure_future(asyncio.to_thread(read, seen))
+        # Its failure is told to whoever asks for it; perhaps nobody does any more.
+        reading.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             yield Finding(reading)
         finally:
             abandoned.set()
             await asyncio.wait([reading])
-            with suppress(Exception):
-                reading.result()  # told to whoever asked for it
 
 
 def _endpoints(

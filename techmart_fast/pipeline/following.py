@@ -89,9 +89,14 @@ async def load_and_publish(
         following = None
         if behind is None:
             following = tasks.create_task(follow(), name="load the warehouse")
-        await load()
-        publisher.close()
         indexing = _Indexing(sinks, lease, journal)
+        try:
+            await load()
+        except BaseException:
+            if journal.owes_index:
+                indexing.leave()
+            raise
+        publisher.close()
         if await indexing.is_due(stop):
             tasks.create_task(indexing.build(), name="build an index")
         if following is not None:
@@ -129,16 +134,21 @@ class _Indexing:
 
     async def is_due(self, stop: Stop) -> bool:
         """Whether an index is owed, and this run is to build it; a note says why not."""
-        owed = await self._postgres.owed_index()
+        try:
+            owed = await self._postgres.owed_index()
+        except SinkError as error:
+            self.failed = error
+            return False
         if owed is None:
             return False
         if not owed.may_build:
             self._journal.notes.append(
-                f"The index {owed.name} is put off until a run of the role that owns its table."
+                f"The index {owed.name} is put off until a run of a role that may make it: it is "
+                "the owner of the table, and may create in the schema."
             )
             return False
         if stop.cuts_short():
-            self._leave()
+            self.leave()
             return False
         self.is_building = True
         return True
@@ -147,16 +157,22 @@ class _Indexing:
         """Build it; what went wrong is kept in `failed`."""
         try:
             with self._journal.meter.lap("postgres index"):
-                await self._postgres.build_index(self._lease)
+                is_there = await self._postgres.build_index(self._lease)
+            if not is_there:
+                self._journal.notes.append(
+                    "public.transactions_user_id is not the index that the schema has: it stays as "
+                    "it is. Queries of transactions by user may read the whole table."
+                )
         except SinkError as error:
             self.failed = error
         except asyncio.CancelledError:
-            self._leave()
+            self.leave()
             raise
         finally:
             self.is_building = False
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Note that the next run has to build it."""
         self._journal.notes.append(
             "The index of transactions by user is still to be built: the next run does it."
         )

@@ -33,6 +33,7 @@ class Journal:
     notes: list[str] = field(default_factory=list)
     sinks: Sinks | None = None
     cost: WarehouseCost | None = None
+    owes_index: bool = False
     memory: MemoryPeaks = field(default_factory=lambda: MemoryPeaks(loader=0))
 
     def result(

@@ -61,7 +61,7 @@ async def run_pipeline(request: RunRequest) -> RunResult:
     stopped, too, and raises `CancelledError`.
 
     Raises:
-        TechmartError: the run could not begin: nothing was written.
+        TechmartError: the run could not begin: no record was written.
     """
     journal = Journal(run_id=uuid4(), started=datetime.now(UTC), contract=request.contract)
     stop = Stop(request.stop, grace_seconds=request.settings.pipeline.stop_grace_seconds)
@@ -71,6 +71,7 @@ async def run_pipeline(request: RunRequest) -> RunResult:
                 watch = tasks.create_task(stop.at_once(), name="watch for a stop")
                 finding = await _find(request, journal, opened)
                 sinks, behind = await _open(request, journal, opened)
+                request.observer.phase("Reading the input for its fingerprints")
                 async with recording_refusal(sinks, request, journal):
                     sources = await finding.whole()
                 watch.cancel()

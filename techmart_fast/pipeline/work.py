@@ -105,7 +105,8 @@ class Work:
             of_api = fetched.get(feed)
             if files.get(feed) or (of_api is not None and of_api.file is not None):
                 if feed is Feed.TRANSACTIONS:
-                    await self._sinks.postgres.put_off_index(self._lease)
+                    owes = await self._sinks.postgres.put_off_index(self._lease)
+                    self._journal.owes_index = owes
                 try:
                     await self._load(feed, files.get(feed, ()), of_api)
                 except* TechmartError as errors:

@@ -90,8 +90,7 @@ class PostgresSink:
 
     Calls of different lanes may run at the same time; calls of one lane may not. Releases,
     deactivations and `build_index` share one connection of their own, and may not run at the same
-    time. Everything
-    else shares the control connection and queues for it.
+    time. Everything else shares the control connection and queues for it.
     """
 
     def __init__(
@@ -327,26 +326,33 @@ class PostgresSink:
         return await self._ask(catalogue.premium_users, default_tier)
 
     # --- indexes ------------------------------------------------------------------------------
-    async def put_off_index(self, lease: Lease) -> None:
+    async def put_off_index(self, lease: Lease) -> bool:
         """Drop the index of users of a table of transactions without rows, and owe it.
 
         Nothing happens where that is not possible: there are rows, it is not the index of the
         schema, the role does not own the table, or somebody else is using it.
 
+        Returns:
+            Whether it is owed now, be it since an earlier run.
+
         Raises:
             LeaseHeldError: another run took over.
         """
-        await self._ask(indexes.put_off, lease)
+        return await self._ask(indexes.put_off, lease)
 
     async def owed_index(self) -> OwedIndex | None:
         """The index that this or an earlier run put off, until it is built."""
         return await self._ask(indexes.owed)
 
-    async def build_index(self, lease: Lease) -> None:
-        """Build the index that is owed, however long that takes (1 to 2 s a million rows).
+    async def build_index(self, lease: Lease) -> bool:
+        """Build the index that is owed, however long that takes (1 to 4 s a million rows).
 
         Nobody writes to the table meanwhile. It runs on the connection of releases and
-        deactivations, while the control connection makes sure that the server is at work.
+        deactivations, as the control connection has to beat, and to ask whether the server is at
+        work.
+
+        Returns:
+            False: something else has its name by now, which stays; the index is not owed any more.
 
         Raises:
             LeaseHeldError: another run took over.
@@ -356,10 +362,10 @@ class PostgresSink:
         async def is_at_work(backend: Backend) -> bool:
             return await self._ask(indexes.is_at_work, backend)
 
-        async def build(frame: Frame) -> None:
-            await indexes.build(frame.session, lease, is_at_work=is_at_work)
+        async def build(frame: Frame) -> bool:
+            return await indexes.build(frame.session, lease, is_at_work=is_at_work)
 
-        await self._connections.on_upkeep(Feed.TRANSACTIONS, build)
+        return await self._connections.on_upkeep(Feed.TRANSACTIONS, build)
 
     # --- outbox -------------------------------------------------------------------------------
     async def pending_entries(self, table: str | None = None) -> list[OutboxEntry]:

@@ -7,7 +7,7 @@ Footers are read and written by a description of theirs, `parquet_footer.thrift`
 
 import io
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 from types import ModuleType
@@ -71,6 +71,7 @@ class _Joiner:
         self._whole.write(_MAGIC)
         self._first: _Footer = None
         self._row_groups: list[Any] = []
+        self._bodies: list[range] = []
 
     def add(self, data: bytes) -> None:
         """Append a file's row groups.
@@ -89,10 +90,12 @@ class _Joiner:
             self._first = footer
         elif _common(footer) != _common(self._first):
             raise _StrangeError("a footer of another kind")
-        by = self._whole.tell() - len(_MAGIC)
+        begin = self._whole.tell()
+        by, body = begin - len(_MAGIC), range(begin, begin + end - len(_MAGIC))
         for row_group in footer.row_groups:
             _move(row_group, by, number=len(self._row_groups))
             self._row_groups.append(row_group)
+            self._bodies.append(body)
         self._whole.write(memoryview(data)[len(_MAGIC) : end])
 
     def finished(self, rows: int) -> io.BytesIO:
@@ -111,7 +114,7 @@ class _Joiner:
         encoded = _written(footer)
         self._whole.write(encoded)
         self._whole.write(_TAIL.pack(len(encoded), _MAGIC))
-        _check(self._whole, rows, count)
+        _check(self._whole, rows, self._bodies)
         self._whole.seek(0)
         return self._whole
 
@@ -176,17 +179,38 @@ def _move(row_group: Any, by: int, *, number: int) -> None:
                 setattr(column.meta_data, name, offset + by)
 
 
-def _check(whole: io.BytesIO, rows: int, count: int) -> None:
+def _check(whole: io.BytesIO, rows: int, bodies: Sequence[range]) -> None:
+    """Make sure, by another reader, that each row group says it is where its own bytes are.
+
+    `bodies` are the places of the bytes that each row group came with.
+
+    Raises:
+        SpoolError: it is not so, or rows are missing.
+    """
     try:
         found = pq.read_metadata(whole)
-        told = sum(found.row_group(number).num_rows for number in range(found.num_row_groups))
-        what = f"{told} rows in {found.num_row_groups} row groups"
+        groups = [found.row_group(number) for number in range(found.num_row_groups)]
+        told = sum(group.num_rows for group in groups)
+        strays = sum(
+            begin != end and not (begin in body and end - 1 in body)
+            for group, body in zip(groups, bodies, strict=False)
+            for begin, end in map(_place, map(group.column, range(group.num_columns)))
+        )
+        what = f"{told} rows in {len(groups)} row groups, {strays} columns elsewhere"
     except (OSError, pa.ArrowException) as error:
         what = f"what can't be read ({type(error).__name__})"
     else:
-        if told == found.num_rows == rows and found.num_row_groups == count:
+        if told == found.num_rows == rows and len(groups) == len(bodies) and not strays:
             return
     raise SpoolError(
-        f"Spool files of {rows} rows in {count} row groups, joined for a load job, gave {what}.",
+        f"Spool files of {rows} rows in {len(bodies)} row groups, joined for a load job, gave "
+        f"{what}.",
         hint="Nothing was sent. The rows are in PostgreSQL and in the spool; please report this.",
     )
+
+
+def _place(column: pq.ColumnChunkMetaData) -> tuple[int, int]:
+    """Where a column's bytes begin and end. Without rows it may have no page of data, or none."""
+    dictionary = column.dictionary_page_offset if column.has_dictionary_page else 0
+    begin = min((offset for offset in (dictionary, column.data_page_offset) if offset), default=0)
+    return begin, begin + column.total_compressed_size

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from unittest import mock
 
 import pytest
 from decode_support import CONTRACT, plain, transaction, whole
@@ -9,10 +10,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from orjson import OPT_INDENT_2, dumps
 
-from techmart_fast.decode import decode
+from techmart_fast.decode import decode, json_block
 from techmart_fast.decode.json_block import decode_json_exactly
 from techmart_fast.decode.json_layout import Pieces, element_pieces, line_pieces
 from techmart_fast.decode.json_plan import JsonPlan
+from techmart_fast.decode.json_records import JsonRecords
 from techmart_fast.decode.json_shape import Shape
 from techmart_fast.decode.json_shaped import Shaped, ShapedJson
 from techmart_fast.records import Feed
@@ -191,6 +193,52 @@ def test_a_shape_is_common_if_most_records_have_it() -> None:
     assert Shape.common([FIRST, other, other, FIRST], PLAN) is None
     assert Shape.common([b"x"], PLAN) is None
     assert Shape.common([], PLAN) is None
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize(
+    "odd",
+    [
+        FIRST.replace(b"completed", b"com\\/pleted"),
+        FIRST.replace(b"completed", b"compl\\u00e9ted"),
+        dumps(transaction(3, amount=None)),
+        dumps(transaction(3, amount="1.5")),
+        dumps(transaction(3, amount="n/a")),
+        dumps(transaction(3, note={"a": [1, {"b": 2}]})),
+    ],
+)
+def test_a_few_of_a_hundred_are_read_apart(frame: Frame, odd: bytes) -> None:
+    records = [dumps(transaction(number)) for number in range(3 * MANY)]
+    for number in range(5, len(records), 25):
+        records[number] = odd
+    assert len(range(5, len(records), 25)) >= json_block._WORTH_A_CALL
+    agrees(frame(records))
+    # One that nothing but the exact path takes must not spoil it for the others.
+    records[ODD_ONE] = FIRST[:-1] + b',"status":"twice"}'
+    records[ODD_ONE + 1] = FIRST[:-3]
+    agrees(frame(records))
+
+
+def test_odd_records_go_through_arrow_where_they_are_many() -> None:
+    records = [dumps(transaction(number)) for number in range(3 * MANY)]
+    for number in range(5, len(records), 25):
+        records[number] = dumps(transaction(number, status="a/b")).replace(b"/", b"\\/")
+    with mock.patch.object(JsonRecords, "add") as one_by_one:
+        batch = decode(whole(lines(records), "ndjson"), CONTRACT)
+    one_by_one.assert_not_called()
+    assert batch.records.num_rows == len(records)
+    assert batch.records.column("status").to_pylist()[5] == "a/b"
+
+
+@pytest.mark.parametrize("several", [1, 20])
+def test_an_odd_element_that_reaches_over_others_takes_them_in(several: int) -> None:
+    records = [dumps(transaction(number)) for number in range(3 * MANY)]
+    inner = b",".join(dumps(transaction(number)) for number in range(3))
+    for number in range(several):
+        records[ODD_ONE + 20 * number] = b'{"note":[' + inner + b"]}"
+    agrees(elements_a_line(records))
+    records[ODD_ONE] = b'{"note":[' + inner
+    agrees(elements_a_line(records))
 
 
 @settings(max_examples=200, deadline=None)

@@ -35,13 +35,15 @@ class Wire:
         self.broke = False
         watched = Session._watched
 
-        async def breaking(session: Session, operation: Awaitable[_Result], doing: str) -> _Result:
+        async def breaking(
+            session: Session, operation: Awaitable[_Result], doing: str, *more: float | None
+        ) -> _Result:
             cut = self._due()
             if cut is None:
-                return await watched(session, operation, doing)
+                return await watched(session, operation, doing, *more)
             if cut.reaches:
                 with suppress(SinkError):
-                    await watched(session, operation, doing)
+                    await watched(session, operation, doing, *more)
             elif iscoroutine(operation):
                 operation.close()
             session.terminate()

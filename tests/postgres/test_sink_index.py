@@ -126,6 +126,46 @@ async def test_one_that_somebody_made_meanwhile_is_not_owed_any_more(
     assert await other.fetch(INDEXES) == before
 
 
+async def test_one_whose_build_was_broken_off_meanwhile_is_built_again(
+    sink: PostgresSink, lease: Lease, other: Connection, third: Connection
+) -> None:
+    before = await other.fetch(INDEXES)
+    await sink.put_off_index(lease)
+    await load_a_row(sink, lease)
+    async with third.transaction():
+        await third.execute("UPDATE transactions SET status = status")
+        await other.execute("SET statement_timeout = '300ms'")
+        with pytest.raises(asyncpg.QueryCanceledError):
+            await other.execute(f"CREATE INDEX CONCURRENTLY {NAME} ON transactions (user_id)")
+        await other.execute("RESET statement_timeout")
+    assert await other.fetchval(IS_THERE)
+    assert await sink.build_index(lease)
+    assert await sink.owed_index() is None
+    assert await other.fetch(INDEXES) == before
+
+
+@pytest.mark.parametrize(
+    ("make", "unmake"),
+    [
+        (f"CREATE INDEX {NAME} ON users (email); COMMENT ON INDEX {NAME} IS 'ours'", "SELECT"),
+        (f"CREATE INDEX {NAME} ON transactions (user_id) WHERE user_id > 'm'", "SELECT"),
+        (f"CREATE TABLE {NAME} ()", f"DROP TABLE {NAME}"),
+    ],
+    ids=["index", "partial", "table"],
+)
+async def test_something_else_of_its_name_stays_and_nothing_is_owed(
+    sink: PostgresSink, lease: Lease, other: Connection, make: str, unmake: str
+) -> None:
+    await sink.put_off_index(lease)
+    await load_a_row(sink, lease)
+    await other.execute(make)
+    before = await other.fetch(INDEXES)
+    assert not await sink.build_index(lease)
+    assert await sink.owed_index() is None
+    assert await other.fetch(INDEXES) == before
+    await other.execute(unmake)
+
+
 async def test_a_table_that_is_in_use_keeps_it(
     sink: PostgresSink, lease: Lease, other: Connection
 ) -> None:
@@ -206,6 +246,23 @@ async def test_it_may_take_longer_than_a_statement_may(
         await sink.put_off_index(lease)
         await sink.build_index(lease)
     assert await other.fetchval(IS_THERE)
+
+
+async def test_a_build_that_ends_while_it_is_asked_for_leaves_the_lease_where_it_is(
+    open_sink: OpenSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question goes through the connection that holds the lease."""
+    slow = of_loads.statement("indexes", "at_work").replace("SELECT pid", "SELECT pg_sleep(0.6)")
+    _replace(monkeypatch, "at_work", slow)
+    build = "SELECT pg_sleep(1.2); " + of_loads.statement("indexes", "build")
+    _replace(monkeypatch, "build", build)
+    async with open_sink(command_timeout_seconds=0.9) as sink, open_sink() as rival:
+        lease = await sink.start_run(run_start())
+        await sink.put_off_index(lease)
+        assert await sink.build_index(lease)
+        with pytest.raises(LeaseHeldError, match="is loading"):
+            await rival.start_run(run_start())
+        await sink.confirm(lease)
 
 
 async def test_a_backend_that_is_gone_is_missed(

@@ -310,22 +310,24 @@ class FakePostgres(PostgresSink):
         self._server.sent[entry.entry_id] = pq.read_table(file.path).to_pylist()
 
     # --- index --------------------------------------------------------------------------------
-    async def put_off_index(self, lease: Lease) -> None:
+    async def put_off_index(self, lease: Lease) -> bool:
         server = await self._call(lease)
         if server.has_index and not server.ledger.stored[Feed.TRANSACTIONS]:
             await self._commit(lease)
             server.has_index, server.owes_index = False, True
         self._answer()
+        return server.owes_index
 
     async def owed_index(self) -> OwedIndex | None:
         server = await self._call()
         return OwedIndex(name="index", may_build=True) if server.owes_index else None
 
-    async def build_index(self, lease: Lease) -> None:
+    async def build_index(self, lease: Lease) -> bool:
         server = await self._call(lease)
         await self._commit(lease)
         server.has_index, server.owes_index = True, False
         self._answer()
+        return True
 
     # --- outbox -------------------------------------------------------------------------------
     async def pending_entries(self, table: str | None = None) -> list[OutboxEntry]:

@@ -200,16 +200,6 @@ def test_offsets_move_by_what_stands_before_and_nothing_else_changes(tmp_path: P
     assert moved > 3 * len(LOAD_SCHEMAS[LoadTable.TRANSACTIONS])  # dictionaries have one, too
 
 
-def test_rows_are_found_by_their_offsets_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without the moves the same members give another table, or none: the tests above see them."""
-    members = members_of(tmp_path, LoadTable.USERS, [3, 3])
-    expected = by_arrow(packed_of(LoadTable.USERS, members))
-    monkeypatch.setattr(joining, "_move", lambda *_, **__: None)
-    assert not by_arrow(packed_of(LoadTable.USERS, members)).equals(expected)
-
-
 def test_members_may_have_several_row_groups_and_other_encodings() -> None:
     table = pa.table({"n": range(100), "s": [f"{number % 7}" for number in range(100)]})
     options: list[dict[str, Any]] = [
@@ -499,3 +489,20 @@ def test_any_tables_are_read_as_one(made: list[tuple[pa.Table, dict[str, Any]]])
     found = by_arrow(whole.getvalue())
     assert found.schema.equals(expected.schema)
     assert found.equals(expected)
+
+
+@pytest.mark.parametrize("by", [0, 1, -1, 10_000])
+def test_columns_that_would_be_read_elsewhere_are_noticed(
+    by: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of the same rows have the same footers: without the move all would be the first one."""
+    rows = rows_of(LoadTable.USERS, 1, 40)
+    files = [spooled(tmp_path, LoadTable.USERS, rows, name=name) for name in ("a", "b")]
+    move = joining._move
+    monkeypatch.setattr(
+        joining,
+        "_move",
+        lambda group, right, *, number: move(group, by and right + by, number=number),
+    )
+    with pytest.raises(SpoolError, match=r"80 rows in 2 row groups, [1-9][0-9]* columns elsewhere"):
+        packed(group_of("g", LoadTable.USERS, *files).parts[0])

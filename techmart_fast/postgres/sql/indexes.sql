@@ -61,9 +61,22 @@ LOCK TABLE public.transactions IN SHARE MODE
 -- with twice as much memory a million rows take as long.
 SELECT set_config('statement_timeout', $1, true)
 
+-- name: there
+-- What has the name of the index by now: somebody may have been quicker. No row: nothing. Result: is_ours
+-- (the definition is the schema's), is_valid (it was built to its end), is_bare (without a comment).
+SELECT coalesce(i.relkind = 'i' AND x.indrelid = 'public.transactions'::regclass
+                AND pg_get_indexdef(i.oid) =
+                    'CREATE INDEX transactions_user_id ON public.transactions USING btree (user_id)',
+                false) AS is_ours,
+       coalesce(x.indisvalid AND x.indisready, false) AS is_valid,
+       obj_description(i.oid, 'pg_class') IS NULL AS is_bare
+FROM pg_class AS i
+LEFT JOIN pg_index AS x ON x.indexrelid = i.oid
+WHERE i.oid = to_regclass('public.transactions_user_id')
+
 -- name: build
--- The index as the schema makes it. It may be there: somebody was quicker.
-CREATE INDEX IF NOT EXISTS transactions_user_id ON public.transactions (user_id)
+-- The index as the schema makes it.
+CREATE INDEX transactions_user_id ON public.transactions (user_id)
 
 -- name: comment
 -- Its comment in the schema.
