@@ -24,7 +24,7 @@ from techmart_fast.sources.sniff import JSON_ARRAY
 _SLICE_BYTES = 1 << 20
 _SUB_SLICES = 8
 _SAMPLED_RECORDS = 32
-# Every so many of the sample are asked for their shape: four agree, or hardly any would.
+# Every so many of the sample are asked for their shape: four tell whether there is a common one.
 _SHAPES_LOOKED_AT = 8
 # Fewer are read sooner one by one than by a call of Arrow's reader (0.3 ms).
 _WORTH_A_CALL = 16

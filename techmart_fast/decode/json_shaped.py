@@ -3,7 +3,7 @@
 Cut there, a record without escapes is a row of a table in which every second column is a key or a
 text. That takes a third of the time that Arrow's JSON reader takes. Put together again by the
 shape, the values must give the record, byte by byte: then it is JSON, and they are its values. What
-does not fit is left to the exact path.
+does not fit is left to the caller.
 """
 
 from collections.abc import Sequence

@@ -105,11 +105,12 @@ def join(feed: Feed, parts: Sequence[Rows], first_byte: int) -> Joined:
     for place, name in enumerate(FIELDS[feed]):
         arrays = [part.columns[place] for part in parts]
         if len({array.type for array in arrays}) > 1:
-            texts = pa.concat_arrays([_odd(array) for array in arrays]).take(pa.array(order))
+            told_apart = [_plain_and_odd(array) for array in arrays]
+            texts = pa.concat_arrays([odd for _, odd in told_apart]).take(pa.array(order))
             rows = np.flatnonzero(texts.is_valid())
             spellings = texts.take(pa.array(rows)).to_pylist()
             odd_numbers[name] = dict(zip(rows.tolist(), spellings, strict=True))
-            arrays = [_plain(array) for array in arrays]
+            arrays = [plain for plain, _ in told_apart]
         columns.append(pa.concat_arrays(arrays) if len(arrays) > 1 else arrays[0])
     places = [starts + first_byte, lines, lengths.astype(np.int32)]
     fields = [
@@ -121,23 +122,17 @@ def join(feed: Feed, parts: Sequence[Rows], first_byte: int) -> Joined:
     return Joined(records if is_ordered else records.take(pa.array(order)), odd_numbers)
 
 
-def _odd(numbers: pa.Array) -> pa.StringArray:
-    """Texts that may be no number, or none that Arrow's cast can be left to; null elsewhere.
+def _plain_and_odd(numbers: pa.Array) -> tuple[pa.Array, pa.StringArray]:
+    """The plain numbers as `DECODED_NUMBER`, and the texts that are none; null elsewhere.
 
-    Of long ones it keeps the value modulo 2^128.
+    Of longer ones Arrow's cast would keep the value modulo 2^128.
     """
+    nothing = pa.scalar(None, pa.string())
     if not pa.types.is_string(numbers.type):
-        return pa.nulls(len(numbers), pa.string())
-    plain = pc.match_substring_regex(numbers, _PLAIN_NUMBER)
-    return pc.if_else(plain, pa.scalar(None, pa.string()), numbers)
-
-
-def _plain(numbers: pa.Array) -> pa.Array:
-    """All others, as `DECODED_NUMBER`."""
-    if not pa.types.is_string(numbers.type):
-        return numbers
-    plain = pc.match_substring_regex(numbers, _PLAIN_NUMBER)
-    return pc.if_else(plain, numbers, pa.scalar(None, pa.string())).cast(DECODED_NUMBER)
+        return numbers, pa.nulls(len(numbers), pa.string())
+    is_plain = pc.match_substring_regex(numbers, _PLAIN_NUMBER)
+    plain = pc.if_else(is_plain, numbers, nothing).cast(DECODED_NUMBER)
+    return plain, pc.if_else(is_plain, nothing, numbers)
 
 
 def _no_rows(feed: Feed) -> Rows:

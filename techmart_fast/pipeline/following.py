@@ -93,6 +93,7 @@ async def load_and_publish(
         try:
             await load()
         except BaseException:
+            # Also where the grace time of a stop is over: the task is cancelled then.
             if journal.owes_index:
                 indexing.leave()
             raise
