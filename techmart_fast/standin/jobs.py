@@ -26,8 +26,9 @@ class Outcome:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Job:
-    """A job. Only the event loop's thread changes it; `done` is set with the state DONE.
+    """A job. Only the event loop's thread changes it, but for `cursor`, which its worker sets.
 
+    `done` is set with the state DONE. `cursor` is there while an interrupt may end the job.
     `is_placed`: the client named the location.
     """
 

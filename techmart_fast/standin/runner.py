@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 _KEPT_AT_HAND = 500
 _QUICK_THREADS = 4
+_INTERRUPT_AGAIN_SECONDS = 0.05
 
 
 class TableLocks:
@@ -129,6 +130,9 @@ class JobRunner:
             # It may be closed at this very moment, in its thread.
             with suppress(duckdb.Error):
                 job.cursor.interrupt()
+        # DuckDB forgets an interrupt that comes between two statements.
+        loop = asyncio.get_running_loop()
+        loop.call_later(_INTERRUPT_AGAIN_SECONDS, self.cancel, job)
 
     async def _run(self, job: Job, prepare: Callable[[], Plan]) -> None:
         try:
@@ -188,6 +192,8 @@ class JobRunner:
 
         with self._storage.work(on_cursor=on_cursor) as work:
             outcome = plan.run(work)
+            # From here on it ends well: what an interrupted COMMIT did would be unknown.
+            job.cursor = None
             work.save_job(job.job_id, job.finished(outcome, now_ms()).saved())
         return outcome
 

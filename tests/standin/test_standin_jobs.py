@@ -4,6 +4,8 @@ https://cloud.google.com/bigquery/docs/reference/rest/v2/Job and
 https://cloud.google.com/bigquery/docs/error-messages
 """
 
+import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +14,14 @@ import pytest
 from google.api_core.exceptions import BadRequest, Conflict, InternalServerError, NotFound
 from google.cloud import bigquery
 
+from techmart_fast.standin.clock import now_ms
+from techmart_fast.standin.jobs import Job, Outcome
+from techmart_fast.standin.process import prepared
+from techmart_fast.standin.runner import JobRunner
+from techmart_fast.standin.storage import Storage
+from techmart_fast.standin.work import Work
 from tests.standin.conftest import Shop
-from tests.standin.serving import PROJECT, client_of, request, serving
-
-MIB = 1 << 20
+from tests.standin.serving import MIB, PROJECT, START_SECONDS, client_of, request, serving
 
 
 def test_a_job_id_is_used_once(shop: Shop) -> None:
@@ -103,6 +109,35 @@ def test_a_running_job_can_be_cancelled(shop: Shop) -> None:
     with pytest.raises(Exception, match="cancelled"):
         job.result(retry=None)
     assert shop.client.get_job(job.job_id).error_result["reason"] == "stopped"
+
+
+async def test_a_job_ends_though_it_was_cancelled_between_two_statements(tmp_path: Path) -> None:
+    job = Job(
+        project=PROJECT, job_id="between", location="US", configuration={}, created_ms=now_ms()
+    )
+
+    began = threading.Event()
+
+    class Late:
+        writes = ()
+
+        def run(self, work: Work) -> Outcome:
+            began.set()
+            assert job.cancelled.wait(START_SECONDS)
+            # The interrupt came while nothing ran: by itself this goes on for many minutes.
+            work.cursor.execute(
+                "SELECT SUM(hash(a.range, b.range)) FROM range(1000000) a, range(1000000) b"
+            )
+            return Outcome()
+
+    with Storage(prepared(tmp_path), memory_bytes=256 * MIB) as storage:
+        async with JobRunner(storage, on_broken=lambda: None) as jobs:
+            jobs.insert(job, Late)
+            assert await asyncio.to_thread(began.wait, START_SECONDS)
+            jobs.cancel(job)
+            await job.done.wait()
+    assert job.error is not None
+    assert job.error["reason"] == "stopped"
 
 
 def test_a_job_ends_at_its_own_time_limit(shop: Shop) -> None:
