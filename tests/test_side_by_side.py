@@ -19,6 +19,7 @@ from benchmarks.side_by_side.ways import (
     FIRST_LOAD_BASE,
     MORE_ROWS,
     MORE_ROWS_BASE,
+    duckdb_decode,
     loader_upload,
     pgloader_csv,
     psql_copy,
@@ -106,6 +107,14 @@ def test_the_picture_is_well_formed_and_has_a_bar_for_each_figure() -> None:
     shapes = [element.get("class") for element in root.iter() if element.get("class")]
     assert shapes.count("own") == shapes.count("peer") == 1
     assert "A & B, 2 cores, 2026-01-02" in "".join(root.itertext())
+
+
+def test_the_picture_leaves_out_what_writes_nothing() -> None:
+    decoded = Outcome(way=duckdb_decode.WAY, runs=(replace(FIGURES, wall=0.001),))
+    (first,) = TWICE_AS_FAST.sections
+    both = replace(TWICE_AS_FAST, sections=(replace(first, outcomes=(*first.outcomes, decoded)),))
+    assert plot.svg(both) == plot.svg(TWICE_AS_FAST)
+    assert decoded.way.title in page.text_of(both, plot_name=None)
 
 
 def test_figures_are_the_medians_of_the_runs() -> None:

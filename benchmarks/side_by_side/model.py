@@ -60,6 +60,7 @@ class Way:
         distribution: the package it needs in the peers' environment, if any.
         program: the program it needs on the path, if any.
         most_rows: it gets no more, as it would take too long; its rate is still a rate.
+        writes: it has rows in the database at its end; only such ways stand in the picture.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Way:
     distribution: str | None = None
     program: str | None = None
     most_rows: int | None = None
+    writes: bool = True
 
     @property
     def plain_title(self) -> str:

@@ -6,6 +6,7 @@ It is written by hand: a plotting library brings fonts as outlines, and one colo
 from collections.abc import Iterator
 from xml.sax.saxutils import escape
 
+from benchmarks.side_by_side.model import Measured, Way
 from benchmarks.side_by_side.report import Report, Section
 from benchmarks.side_by_side.rounds import median
 
@@ -33,7 +34,7 @@ def svg(report: Report) -> str:
     for section in report.sections:
         lines = list(_bars(section, top))
         parts += lines
-        top += _TITLE + _ROW * _shown(section) + _MARGIN
+        top += _TITLE + _ROW * len(_shown(section)) + _MARGIN
     machine = report.machine
     said = f"{machine.cpu}, {machine.cores} cores, {machine.day}"
     parts.append(f'<text x="{_MARGIN}" y="{top + 6}">{escape(said)}</text>')
@@ -46,12 +47,15 @@ def svg(report: Report) -> str:
     )
 
 
-def _shown(section: Section) -> int:
-    return sum(1 for one in section.outcomes if one.runs)
+def _shown(section: Section) -> list[tuple[Way, Measured]]:
+    # Beside a way that only reads, those that write would be too short to compare.
+    return [
+        (one.way, found) for one in section.outcomes if one.way.writes and (found := median(one))
+    ]
 
 
 def _bars(section: Section, top: int) -> Iterator[str]:
-    figures = [(one.way, found) for one in section.outcomes if (found := median(one))]
+    figures = _shown(section)
     most = max((found.rate for _, found in figures), default=1.0)
     room = _WIDTH - _LABELS - _FIGURES
     title = f"{section.title[:1].upper()}{section.title[1:]}: rows a second"

@@ -19,4 +19,5 @@ WAY = Way(
     lacks="everything but decoding: no row is written anywhere",
     run=run,
     distribution="duckdb",
+    writes=False,
 )
