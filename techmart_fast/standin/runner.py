@@ -194,7 +194,8 @@ class JobRunner:
             outcome = plan.run(work)
             # From here on it ends well: what an interrupted COMMIT did would be unknown.
             job.cursor = None
-            work.save_job(job.job_id, job.finished(outcome, now_ms()).saved())
+            ended = job.finished(outcome, now_ms())
+            work.save_job(job.job_id, ended.saved(), began=bool(plan.writes))
         return outcome
 
     async def _fail(self, job: Job, error: ServiceError) -> None:

@@ -179,7 +179,7 @@ class Storage:
         """What is kept of all jobs, in the order of their ends."""
         with self.cursor() as cursor:
             rows = cursor.execute(
-                f"SELECT body FROM {OWN}.resources WHERE kind = 'job' ORDER BY rowid"
+                f"SELECT body FROM {OWN}.resources WHERE kind = 'job' ORDER BY at_ms, rowid"
             ).fetchall()
         return [orjson.loads(body) for (body,) in rows]
 

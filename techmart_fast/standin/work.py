@@ -98,8 +98,11 @@ class Work:
 
     def find_table(self, ref: TableRef) -> Table | None:
         """The table or view, if there is one that has not expired."""
-        found = self._tables[ref] if ref in self._tables else self._catalog.tables.get(ref)
+        found = self._any_table(ref)
         return None if found is None or found.has_expired(now_ms()) else found
+
+    def _any_table(self, ref: TableRef) -> Table | None:
+        return self._tables[ref] if ref in self._tables else self._catalog.tables.get(ref)
 
     def table(self, ref: TableRef) -> Table:
         """The table or view; a `notFound` error without it."""
@@ -228,8 +231,9 @@ class Work:
 
     def put_table(self, table: Table) -> None:
         """Store a table's properties."""
+        is_new = self._any_table(table.ref) is None
         self._tables[table.ref] = table
-        self._save("table", str(table.ref), table.saved())
+        self._save("table", str(table.ref), table.saved(), is_new=is_new)
 
     def remove_table(self, ref: TableRef) -> None:
         """Drop a table or view."""
@@ -250,12 +254,14 @@ class Work:
 
     def save_running_job(self, job_id: str, body: Mapping[str, object]) -> None:
         """Store that a job has begun."""
-        self._save("running", job_id, body)
+        self._save("running", job_id, body, is_new=True)
 
-    def save_job(self, job_id: str, body: Mapping[str, object]) -> None:
-        """Store how a job ended, in the transaction of its changes."""
-        self._forget("running", job_id)
-        self._save("job", job_id, body)
+    def save_job(self, job_id: str, body: Mapping[str, object], *, began: bool = True) -> None:
+        """Store how a job ended, in the transaction of its changes.
+
+        `began`: that it has begun may be stored.
+        """
+        self._save("job", job_id, body, instead_of="running", is_new=not began)
 
     def publish(self) -> None:
         """Make the committed changes visible to everyone (called by `Storage`)."""
@@ -268,11 +274,27 @@ class Work:
             if table is not None:
                 self._catalog.tables[ref] = table
 
-    def _save(self, kind: str, name: str, body: Mapping[str, object]) -> None:
-        self._forget(kind, name)
-        packed = orjson.dumps(body).decode()
-        row = [kind, name, now_ms(), packed]
-        self.execute(f"INSERT INTO {OWN}.resources VALUES (?, ?, ?, ?)", row)
+    def _save(
+        self,
+        kind: str,
+        name: str,
+        body: Mapping[str, object],
+        *,
+        instead_of: str | None = None,
+        is_new: bool = False,
+    ) -> None:
+        """Store a resource, in the place of the one of this name that has the kind `instead_of`.
+
+        That is its own kind unless it is given.
+        """
+        row = [kind, now_ms(), orjson.dumps(body).decode(), name]
+        replace_it = (
+            f"UPDATE {OWN}.resources SET kind = ?, at_ms = ?, body = ? WHERE name = ? AND kind = ?"
+        )
+        if is_new or not self.count(replace_it, [*row, instead_of or kind]):
+            self.execute(
+                f"INSERT INTO {OWN}.resources (kind, at_ms, body, name) VALUES (?, ?, ?, ?)", row
+            )
 
     def _forget(self, kind: str, name: str) -> None:
         self.execute(f"DELETE FROM {OWN}.resources WHERE kind = ? AND name = ?", [kind, name])

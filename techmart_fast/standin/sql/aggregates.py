@@ -30,6 +30,7 @@ from techmart_fast.standin.sql.kinds import (
     text,
 )
 from techmart_fast.standin.sql.rules import always, plain, rule
+from techmart_fast.standin.sql.trees import copied
 
 MARK = "aggregate"
 
@@ -60,7 +61,7 @@ def _inside(node: exp.Expr) -> _Inside:
             raise not_implemented(f"a LIMIT that is not a literal: {shown(node)}")
         limit, inner = int(written.name), inner.this
     if isinstance(inner, exp.Order):
-        order = exp.Order(expressions=[one.copy() for one in inner.expressions])
+        order = exp.Order(expressions=[copied(one) for one in inner.expressions])
         inner = inner.this
     distinct = isinstance(inner, exp.Distinct)
     if isinstance(inner, exp.Distinct):
@@ -122,7 +123,7 @@ def _average(node: exp.Expr) -> exp.Expr:
         return marked(call("avg", _argument(parts)))
     # An average of no rows is null, not a division by zero.
     total = marked(call("sum", _argument(parts)))
-    count = marked(call("count", _argument(parts).copy()))
+    count = marked(call("count", copied(_argument(parts))))
     return call("bq_safe_divide_numeric", total, cast(count, NUMERIC))
 
 
@@ -203,7 +204,7 @@ def _array_agg(node: exp.Expr) -> exp.Expr:
 
 
 def _without_nulls(aggregate: exp.Expr, value: exp.Expr) -> exp.Expr:
-    present = exp.Not(this=exp.Is(this=value.copy(), expression=exp.Null()))
+    present = exp.Not(this=exp.Is(this=copied(value), expression=exp.Null()))
     return exp.Filter(this=aggregate, expression=exp.Where(this=present))
 
 

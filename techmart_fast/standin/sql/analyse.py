@@ -39,6 +39,7 @@ from techmart_fast.standin.sql.nested import order_by_values
 from techmart_fast.standin.sql.parameters import Parameters
 from techmart_fast.standin.sql.rules import PLAIN, RULES, Rule
 from techmart_fast.standin.sql.scans import Scan, scans_of
+from techmart_fast.standin.sql.trees import copied
 from techmart_fast.standin.sql.unnest import expose_fields, placed, unexploded
 from techmart_fast.standin.work import ATTACHED
 
@@ -88,7 +89,9 @@ def duckdb_sql(tree: exp.Expr) -> str:
         ServiceError: `notImplemented`, sqlglot can't write a part of it.
     """
     try:
-        return tree.sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE, identify=True)
+        return copied(tree).sql(
+            dialect="duckdb", unsupported_level=ErrorLevel.RAISE, identify=True, copy=False
+        )
     except UnsupportedError as error:
         raise not_implemented(f"a part of the statement ({error})") from None
 
@@ -137,7 +140,7 @@ def _pushed_down(tree: exp.Expr, names: Names) -> exp.Expr | None:
         one.require_partition_filter or (one.partitioning and through_views) for one in tables
     ):
         return None
-    return rewritten(pushdown_predicates(tree.copy(), dialect="bigquery"))
+    return rewritten(pushdown_predicates(copied(tree), dialect="bigquery"))
 
 
 def _kinds(query: exp.Query) -> tuple[BqType | None, ...]:
@@ -167,7 +170,7 @@ def name_outputs(query: exp.Query) -> tuple[str, ...]:
         else:
             name = f"f{unnamed}_"
             unnamed += 1
-            one.replace(exp.alias_(one.copy(), name, quoted=True))
+            one.replace(exp.alias_(copied(one), name, quoted=True, copy=False))
             output.append(name)
     return () if "*" in output else tuple(output)
 

@@ -14,6 +14,7 @@ from techmart_fast.standin.resources import Table
 from techmart_fast.standin.sql.analyse import Analysed, duckdb_sql
 from techmart_fast.standin.sql.coercion import can_become, coerced, merged
 from techmart_fast.standin.sql.kinds import call, cast, cast_to, kind_of, noted
+from techmart_fast.standin.sql.trees import copied
 from techmart_fast.standin.work import Work, physical
 
 
@@ -53,10 +54,10 @@ def _limited(value: exp.Expr, column: Field) -> exp.Expr:
     rounded = cast(cast_to(value, column.limited_duckdb), column.type)
     if column.kind is not Kind.NUMERIC or not isinstance(value, exp.Column):
         return rounded
-    image = cast_to(value.copy(), "DOUBLE")
+    image = cast_to(copied(value), "DOUBLE")
     guess = exp.TryCast(this=image, to=exp.DataType.build(column.limited_duckdb, dialect="duckdb"))
-    proven = exp.EQ(this=cast(guess, column.type), expression=value.copy())
-    result = exp.Case(ifs=[exp.If(this=proven, true=value.copy())], default=rounded)
+    proven = exp.EQ(this=cast(guess, column.type), expression=copied(value))
+    result = exp.Case(ifs=[exp.If(this=proven, true=copied(value))], default=rounded)
     return noted(result, column.type)
 
 
@@ -139,7 +140,7 @@ def _assigned_query(query: Analysed, columns: Sequence[Field]) -> str:
     if isinstance(tree, exp.Select) and not tree.args.get("distinct"):
         aliases = [one.alias_or_name for one in tree.selects]
         values = [assigned(one, column) for one, column in zip(tree.selects, columns, strict=True)]
-        tree = tree.copy()
+        tree = copied(tree)
         tree.set(
             "expressions",
             [exp.alias_(one, name, quoted=True) for one, name in zip(values, aliases, strict=True)],

@@ -10,9 +10,12 @@ from sqlglot import exp
 
 from techmart_fast.standin.bqtypes import quoted
 from techmart_fast.standin.failure import ServiceError, invalid_query
+from techmart_fast.standin.refs import TableRef
 from techmart_fast.standin.resources import RangePartitioning, Table
+from techmart_fast.standin.sql.analyse import duckdb_sql
 from techmart_fast.standin.sql.parameters import Parameters
 from techmart_fast.standin.sql.scans import Scan
+from techmart_fast.standin.sql.trees import copied
 from techmart_fast.standin.volume import table_bytes
 from techmart_fast.standin.work import Work, physical
 
@@ -42,12 +45,21 @@ def require_filter(table: Table) -> None:
 
 def processed_bytes(work: Work, scans: Iterable[Scan], parameters: Parameters) -> int:
     """Bytes that these scans read, by the model."""
-    return sum(_scanned(work, scan, parameters) for scan in scans)
+    whole: dict[TableRef, int] = {}
 
+    def rows(scan: Scan) -> int:
+        if scan.filters:
+            return rows_left(work, scan, parameters)
+        # Statements of rollups name the same tables again and again.
+        if scan.table.ref not in whole:
+            whole[scan.table.ref] = rows_left(work, scan, parameters)
+        return whole[scan.table.ref]
 
-def _scanned(work: Work, scan: Scan, parameters: Parameters) -> int:
-    rows = rows_left(work, scan, parameters) if scan.columns else 0
-    return rows * table_bytes(work.cursor, scan.table, scan.columns).per_row if rows else 0
+    return sum(
+        number * table_bytes(work.cursor, scan.table, scan.columns).per_row
+        for scan in scans
+        if scan.columns and (number := rows(scan))
+    )
 
 
 def rows_left(work: Work, scan: Scan, parameters: Parameters) -> int:
@@ -55,8 +67,8 @@ def rows_left(work: Work, scan: Scan, parameters: Parameters) -> int:
     source = f"{physical(scan.table.ref)} AS {quoted(scan.alias)}"
     if not scan.filters:
         return work.count(f"SELECT count(*) FROM {source}")
-    condition = exp.and_(*(one.copy() for one in scan.filters))
-    where = condition.sql(dialect="duckdb", identify=True)
+    condition = exp.and_(*map(copied, scan.filters), copy=False)
+    where = duckdb_sql(condition)
     ranges = scan.table.partitioning
     if isinstance(ranges, RangePartitioning) and ranges.interval > 1:
         # Partitions are read whole: those with a value that the filter lets through.

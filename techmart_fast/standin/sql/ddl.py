@@ -27,6 +27,7 @@ from techmart_fast.standin.sql.names import Names
 from techmart_fast.standin.sql.options import Clauses, clauses_of, column_of
 from techmart_fast.standin.sql.parameters import Parameters
 from techmart_fast.standin.sql.parse import VIEW_TEXT, parse_query
+from techmart_fast.standin.sql.trees import copied
 from techmart_fast.standin.work import Work, physical
 
 
@@ -41,7 +42,7 @@ def _clauses(node: exp.Expr, context: Context) -> Clauses:
 
 def _evaluated(value: exp.Expr, context: Context) -> int:
     """A constant point in time, in milliseconds since 1970."""
-    query = exp.select(exp.UnixMillis(this=value.copy()))
+    query = exp.select(exp.UnixMillis(this=copied(value)))
     names = Names(work=context.work, project=context.names.project)
     analysed = analyse_query(query, names, context.parameters)
     return context.work.count(analysed.sql, context.used(analysed) or None)

@@ -13,6 +13,7 @@ from techmart_fast.standin.refs import TableRef
 from techmart_fast.standin.resources import Table
 from techmart_fast.standin.sql.kinds import call, number
 from techmart_fast.standin.sql.names import ref_of
+from techmart_fast.standin.sql.trees import copied
 from techmart_fast.standin.work import ATTACHED
 
 _REPEATED = "repeated keys"
@@ -60,18 +61,20 @@ def _partition_of_first(condition: exp.Expr) -> exp.Column | None:
 
 def _split(select: exp.Select, key: exp.Column) -> exp.Expr:
     source = select.args["from_"]
-    repeated = exp.Select(expressions=[key.copy().as_("key", quoted=True)], from_=source.copy())
-    repeated = repeated.group_by(key.copy(), copy=False)
+    repeated = exp.Select(
+        expressions=[copied(key).as_("key", quoted=True, copy=False)], from_=copied(source)
+    )
+    repeated = repeated.group_by(copied(key), copy=False)
     count = call("count", exp.Star())
     repeated = repeated.having(exp.GT(this=count, expression=number(1)), copy=False)
     name = exp.to_identifier(_REPEATED, quoted=True)
     keys = exp.Select(expressions=[exp.column("key", quoted=True)]).from_(exp.Table(this=name))
-    among = exp.In(this=key.copy(), query=keys.subquery())
-    single, others = select.copy(), select.copy()
+    among = exp.In(this=copied(key), query=keys.subquery())
+    single, others = copied(select), copied(select)
     single.set("qualify", None)
-    single.set("where", exp.Where(this=exp.Not(this=among.copy())))
+    single.set("where", exp.Where(this=exp.Not(this=copied(among))))
     others.set("where", exp.Where(this=among))
     union = exp.Union(this=single, expression=others, distinct=False)
-    listed = exp.CTE(this=repeated, alias=exp.TableAlias(this=name.copy()), materialized=True)
+    listed = exp.CTE(this=repeated, alias=exp.TableAlias(this=copied(name)), materialized=True)
     union.set("with_", exp.With(expressions=[listed]))
     return union

@@ -6,6 +6,7 @@ from sqlglot import exp
 
 from techmart_fast.standin.bqtypes import BqType, Kind
 from techmart_fast.standin.failure import ServiceError
+from techmart_fast.standin.sql.trees import copied
 
 NULL = BqType(Kind.NULL)
 STRING, BYTES, INT64, FLOAT64, NUMERIC, BIGNUMERIC, BOOL, DATE, TIMESTAMP, DATETIME = map(
@@ -139,13 +140,13 @@ def _duckdb_type(name: str) -> exp.DataType:
 
 def cast(node: exp.Expr, want: BqType) -> exp.Expr:
     """A DuckDB cast of a (rewritten) expression, with its type noted."""
-    result = exp.Cast(this=node, to=_duckdb_type(want.duckdb).copy())
+    result = exp.Cast(this=node, to=copied(_duckdb_type(want.duckdb)))
     return noted(result, want)
 
 
 def cast_to(node: exp.Expr, duckdb_type: str) -> exp.Expr:
     """A DuckDB cast to any DuckDB type."""
-    return exp.Cast(this=node, to=_duckdb_type(duckdb_type).copy())
+    return exp.Cast(this=node, to=copied(_duckdb_type(duckdb_type)))
 
 
 def noted(node: exp.Expr, kind: BqType) -> exp.Expr:

@@ -13,6 +13,7 @@ from techmart_fast.standin.failure import invalid_query, not_implemented
 from techmart_fast.standin.sql.coercion import coerced, common_type
 from techmart_fast.standin.sql.kinds import BOOL, FLOAT64, STRING, call, kind_of, noted, shown
 from techmart_fast.standin.sql.rules import always, plain, rule
+from techmart_fast.standin.sql.trees import copied
 
 
 def _check_condition(node: exp.Expr) -> None:
@@ -69,8 +70,8 @@ def _same_fields(left: exp.Expr, right: exp.Expr) -> exp.Expr:
     parts = []
     for one, other in pairs:
         first, second = _unified([one.expression, other.expression], what="operator =")
-        parts.append(exp.EQ(this=first.copy(), expression=second.copy()))
-    return noted(exp.Paren(this=exp.and_(*parts)), BOOL)
+        parts.append(exp.EQ(this=copied(first), expression=copied(second)))
+    return noted(exp.Paren(this=exp.and_(*parts, copy=False)), BOOL)
 
 
 @rule(exp.Between, type_of=always(BOOL))
@@ -90,7 +91,7 @@ def _in(node: exp.Expr) -> exp.Expr:
         if node.args.get("query"):
             raise not_implemented(f"IN with structs and a subquery: {shown(node)}")
         same = [_same_fields(node.this, one) for one in node.expressions]
-        return noted(exp.Paren(this=exp.or_(*same)), BOOL)
+        return noted(exp.Paren(this=exp.or_(*same, copy=False)), BOOL)
     if node.args.get("query"):
         return node
     value, *listed = _unified([node.this, *node.expressions], what="operator IN")
@@ -121,7 +122,7 @@ def _like(node: exp.Expr) -> exp.Expr:
     for side in ("this", "expression"):
         node.set(side, coerced(node.args[side], STRING, what="operator LIKE"))
     # BigQuery's backslash escapes; DuckDB has no escape character unless it is named.
-    like = exp.Escape(this=node.copy(), expression=exp.Literal.string("\\"))
+    like = exp.Escape(this=copied(node), expression=exp.Literal.string("\\"))
     return noted(like, BOOL)
 
 
@@ -195,9 +196,9 @@ def _nullif(node: exp.Expr) -> exp.Expr:
 def _extreme(node: exp.Expr) -> exp.Expr:
     """Null if any argument is null (and NaN if any is), unlike DuckDB's functions."""
     values = _unified(_all(node), what=node.key.upper())
-    null = exp.or_(*(exp.Is(this=one.copy(), expression=exp.Null()) for one in values))
+    null = exp.or_(*(exp.Is(this=copied(one), expression=exp.Null()) for one in values), copy=False)
     arms = [exp.If(this=null, true=exp.Null())]
     if kind_of(node) == FLOAT64:
-        nan = exp.or_(*(call("isnan", one.copy()) for one in values))
+        nan = exp.or_(*(call("isnan", copied(one)) for one in values), copy=False)
         arms.append(exp.If(this=nan, true=call("bq_nan")))
     return exp.Case(ifs=arms, default=call(node.key, *values))

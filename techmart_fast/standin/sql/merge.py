@@ -18,6 +18,7 @@ from techmart_fast.standin.sql.context import Context, Done, finished_dml
 from techmart_fast.standin.sql.dml import assigned_columns, column_named, run_dml
 from techmart_fast.standin.sql.kinds import BOOL, NULL, kind_of, shown
 from techmart_fast.standin.sql.scope import Scoped, can_match, charge_dml, scoped
+from techmart_fast.standin.sql.trees import copied
 from techmart_fast.standin.work import physical
 
 
@@ -167,7 +168,7 @@ def _row_names(source: exp.Expr, context: Context) -> tuple[str, ...]:
     query = source.unnest()
     if not isinstance(query, exp.Query):
         raise invalid_query("MERGE needs a source with named columns for INSERT ROW")
-    return analyse_query(query.copy(), context.names, context.parameters).names
+    return analyse_query(copied(query), context.names, context.parameters).names
 
 
 def _arm(
@@ -210,7 +211,7 @@ def _on_side(expression: exp.Expr, here: str, there: str) -> exp.Expr:
 
     Names of the other side, which has no row, are refused.
     """
-    result = expression.copy()
+    result = copied(expression)
     for column in result.find_all(exp.Column):
         if column.find_ancestor(exp.Query) is not None:
             continue

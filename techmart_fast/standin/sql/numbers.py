@@ -29,6 +29,7 @@ from techmart_fast.standin.sql.kinds import (
     text,
 )
 from techmart_fast.standin.sql.rules import always, plain, rule
+from techmart_fast.standin.sql.trees import copied
 
 
 def _literal_type(node: exp.Expr) -> BqType:
@@ -43,7 +44,7 @@ def _literal(node: exp.Expr) -> exp.Expr:
         return node
     if node.is_int and not -(1 << 63) <= int(node.name) < 1 << 63:
         raise invalid_query(f"Invalid integer literal: {node.name}")
-    result = cast(node.copy() if node.is_int else text(node.name), kind_of(node))
+    result = cast(copied(node) if node.is_int else text(node.name), kind_of(node))
     result.meta["written"] = node
     return result
 
@@ -101,7 +102,7 @@ def _add(node: exp.Expr) -> exp.Expr:
         for side in ("this", "expression"):
             if kind_of(node.args[side]) == INT64:
                 node.set(side, exp.Cast(this=node.args[side], to=exp.DataType.build("INT")))
-        return cast(call("bq_existing_date", cast(exp.Paren(this=node.copy()), DATE)), DATE)
+        return cast(call("bq_existing_date", cast(exp.Paren(this=copied(node)), DATE)), DATE)
     return _finite(_coerced_sides(node, kind), kind)
 
 
@@ -133,7 +134,7 @@ def _finite(node: exp.Expr, kind: BqType) -> exp.Expr:
     """A float operation as an error where it overflows; other numbers see to it themselves."""
     if kind != FLOAT64:
         return node
-    return call("bq_finite", node.copy(), node.this.copy(), node.expression.copy())
+    return call("bq_finite", copied(node), copied(node.this), copied(node.expression))
 
 
 def _quotient_type(node: exp.Expr) -> BqType:
@@ -185,7 +186,7 @@ def _negated(node: exp.Expr) -> exp.Expr:
 
 @rule(exp.Abs, exp.Sign, type_of=_same_number)
 def _absolute(node: exp.Expr) -> exp.Expr:
-    return cast(node.copy(), kind_of(node))
+    return cast(copied(node), kind_of(node))
 
 
 def _rounded_type(node: exp.Expr) -> BqType:
@@ -249,7 +250,7 @@ def _power_type(node: exp.Expr) -> BqType:
 @rule(exp.Pow, type_of=_power_type)
 def _power(node: exp.Expr) -> exp.Expr:
     base, exponent = _sides(node, FLOAT64)
-    return call("bq_finite", call("pow", base, exponent), base.copy(), exponent.copy())
+    return call("bq_finite", call("pow", base, exponent), copied(base), copied(exponent))
 
 
 @rule(exp.IsNan, exp.IsInf, type_of=always(BOOL))

@@ -11,6 +11,7 @@ from techmart_fast.standin.resources import Table
 from techmart_fast.standin.sql.analyse import Analysed, analyse_query, duckdb_sql
 from techmart_fast.standin.sql.context import Context
 from techmart_fast.standin.sql.scans import Scan, conjuncts, is_partition_filter
+from techmart_fast.standin.sql.trees import copied
 from techmart_fast.standin.work import physical
 
 
@@ -57,9 +58,9 @@ def scoped(
         expressions=[named_value(one, f"value {place}") for place, one in enumerate(values)]
         or [named_value(exp.Null(), "value")]
     )
-    named = target.copy()
+    named = copied(target)
     named.set("alias", exp.TableAlias(this=exp.to_identifier(alias)))
-    select = select.from_(named, copy=False).where(where.copy(), copy=False)
+    select = select.from_(named, copy=False).where(copied(where), copy=False)
     if source is not None:
         select = select.join(_wrapped(source), join_type="CROSS", copy=False)
     analysed = analyse_query(select, context.names, context.parameters)
@@ -76,18 +77,18 @@ def scoped(
 
 def named_value(value: exp.Expr, name: str) -> exp.Alias:
     """A copy of an expression with a name around it, also around a subquery."""
-    return exp.Alias(this=value.copy(), alias=exp.to_identifier(name, quoted=True))
+    return exp.Alias(this=copied(value), alias=exp.to_identifier(name, quoted=True))
 
 
 def _wrapped(source: exp.Expr) -> exp.Expr:
     """The source of a MERGE or UPDATE as something that can be joined."""
     if isinstance(source, exp.Unnest):
         alias = source.alias or "unnested"
-        inner = exp.select("*").from_(source.copy())
+        inner = exp.select("*").from_(copied(source))
         return inner.subquery(alias)
     if not isinstance(source, (exp.Table, exp.Subquery)):
         raise not_implemented(f"this source of rows: {source.sql(dialect='bigquery')}")
-    return source.copy()
+    return copied(source)
 
 
 def target_scan(scope: Scoped, table: Table, condition: exp.Expr | None = None) -> Scan:
@@ -129,7 +130,7 @@ def can_match(context: Context, scope: Scoped, table: Table) -> bool:
     source = f"{physical(table.ref)} AS {quoted(scope.target_alias)}"
     if not scan.filters:
         return bool(context.work.execute(f"SELECT 1 FROM {source} LIMIT 1"))
-    condition = exp.and_(*(one.copy() for one in scan.filters))
+    condition = exp.and_(*map(copied, scan.filters), copy=False)
     values = dict(context.parameters.used_in(condition))
     sql = f"SELECT 1 FROM {source} WHERE {duckdb_sql(condition)} LIMIT 1"
     return bool(context.work.execute(sql, values or None))

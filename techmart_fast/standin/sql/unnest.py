@@ -10,6 +10,7 @@ from sqlglot import exp
 from techmart_fast.standin.bqtypes import Kind
 from techmart_fast.standin.failure import not_implemented
 from techmart_fast.standin.sql.kinds import INT64, from_sqlglot, noted
+from techmart_fast.standin.sql.trees import copied
 
 _ELEMENT = "_element"
 _ROWS = "_elements"
@@ -33,7 +34,7 @@ def expose_fields(statement: exp.Expr) -> None:
             if not alias:
                 node.set("alias", exp.TableAlias(columns=[exp.to_identifier(_ELEMENT)]))
             continue
-        inner = node.copy()
+        inner = copied(node)
         inner.set("alias", exp.TableAlias(columns=[exp.to_identifier(_ELEMENT)]))
         fields = [exp.column(name, table=_ELEMENT).as_(name) for name in names]
         query = exp.Select(expressions=fields).from_(inner, copy=False)
@@ -94,7 +95,7 @@ def placed(column: exp.Column) -> exp.Expr:
         offset = node.args.get("offset")
         if isinstance(offset, exp.Expr) and offset.name.lower() == name:
             # DuckDB's ordinality begins at 1.
-            less = exp.Sub(this=column.copy(), expression=exp.Literal.number(1))
+            less = exp.Sub(this=copied(column), expression=exp.Literal.number(1))
             return noted(exp.Paren(this=less), INT64)
         kind, value = from_sqlglot(node.type), _alias(node)
         if kind is not None and kind.kind is Kind.STRUCT and value.lower() != name:

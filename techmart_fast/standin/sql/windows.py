@@ -11,6 +11,7 @@ from techmart_fast.standin.sql.aggregates import MARK, marked
 from techmart_fast.standin.sql.coercion import coerced, common_type
 from techmart_fast.standin.sql.kinds import FLOAT64, INT64, kind_of, noted, shown
 from techmart_fast.standin.sql.rules import always, rule
+from techmart_fast.standin.sql.trees import copied
 
 
 def _ranking(node: exp.Expr) -> exp.Expr:
@@ -69,8 +70,8 @@ def _window(node: exp.Expr) -> exp.Expr:
     if not found:
         raise invalid_query(f"Only an aggregate or window function takes OVER: {shown(node)}")
     for one in found:
-        window = node.copy()
-        bare = one.copy()
+        window = copied(node)
+        bare = copied(one)
         bare.meta.pop(MARK, None)
         window.set("this", bare)
         one.replace(window)
