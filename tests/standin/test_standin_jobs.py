@@ -93,7 +93,7 @@ def test_a_query_over_its_limit_of_bytes_fails_before_it_runs(shop: Shop) -> Non
     job = shop.job("DELETE FROM t WHERE a = 1", maximum_bytes_billed=MIB)
     with pytest.raises(InternalServerError, match="Query exceeded limit for bytes billed: 1048576"):
         job.result(retry=None)
-    assert job.error_result["reason"] == "bytesBilledLimitExceeded"
+    assert shop.client.get_job(job.job_id).error_result["reason"] == "bytesBilledLimitExceeded"
     assert shop.value("SELECT COUNT(*) FROM t") == 1
     shop.query("DELETE FROM t WHERE a = 1", maximum_bytes_billed=10 * MIB)
 

@@ -157,7 +157,7 @@ def test_a_query_beyond_its_limit_of_bytes_fails_without_a_charge(shop: Shop) ->
     shop.query("CREATE TABLE t AS SELECT 1 AS id")
     job = shop.job("DELETE FROM t WHERE id = 1", maximum_bytes_billed=10 * MIB - 1)
     assert job.exception() is not None
-    assert job.error_result["reason"] == "bytesBilledLimitExceeded"
+    assert shop.client.get_job(job.job_id).error_result["reason"] == "bytesBilledLimitExceeded"
     assert not job.total_bytes_billed
     # Ten MiB are the least that a table of a query costs.
     assert done(shop, "SELECT id FROM t", maximum_bytes_billed=10 * MIB).total_bytes_billed == (
