@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -68,7 +69,7 @@ def sources(shop: Path) -> Sources:
 @pytest.fixture
 def make_home(tmp_path: Path) -> Iterator[MakeHome]:
     """Homes whose embedded parts run already: their start is not what is measured."""
-    opened = []
+    opened: list[AbstractContextManager[Home]] = []
 
     def make() -> Home:
         context = home_at(tmp_path / f"home{len(opened)}")

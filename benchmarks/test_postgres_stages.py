@@ -1,7 +1,7 @@
 """The stages in PostgreSQL, one batch each: COPY alone, new rows, known rows."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import MakeHome, MakeShop, sources
 from benchmarks.measure import Home, Sources
+from benchmarks.side_by_side.server import Server
 from benchmarks.test_stages import candidates, first_block, report
 from techmart_fast.contract import Contract
 from techmart_fast.pipeline.identity import identify
@@ -25,7 +26,7 @@ from techmart_fast.postgres.encode import copy_bytes
 from techmart_fast.postgres.session import Session
 from techmart_fast.postgres.target import PostgresTarget
 from techmart_fast.records import REJECTIONS, Block
-from techmart_fast.warehouse import LoadTable
+from techmart_fast.warehouse import LoadTable, SpoolFolder
 
 _ROUNDS = 5
 _Result = TypeVar("_Result")
@@ -39,6 +40,11 @@ class Stage:
     block: Block
     records: pa.RecordBatch
     contract: Contract
+
+    def psql(self, sql: str) -> str:
+        """What a statement answers."""
+        server = self.home.server
+        return Server(server).ask(server.database, sql)
 
     @property
     def target(self) -> PostgresTarget:
@@ -65,7 +71,10 @@ class Stage:
             rejections=pa.RecordBatch.from_pylist([], schema=REJECTIONS),
             read=self.records.num_rows,
             spool=spooler(
-                LoadTable.TRANSACTIONS, folder, batch_id=identity.batch_id, meter=Meter()
+                LoadTable.TRANSACTIONS,
+                SpoolFolder(folder),
+                batch_id=identity.batch_id,
+                meter=Meter(),
             ),
         )
 
@@ -97,24 +106,37 @@ class Inside:
         """A sink with one writer."""
         return self.run(self._stack.enter_async_context(PostgresSink(target, writers=1)))
 
+    def open_session(self, target: PostgresTarget) -> Session:
+        """A bare connection."""
+        session = self.run(
+            Session.open(
+                target,
+                application_name="benchmark",
+                connect_timeout_seconds=10,
+                deadline_seconds=60,
+            )
+        )
+        self._stack.push_async_callback(session.close)
+        return session
+
     def close(self) -> None:
         """Close what is open, and the loop."""
         self.run(self._stack.aclose())
         self._runner.close()
 
 
-def test_copy_into_a_heap(benchmark: BenchmarkFixture, stage: Stage) -> None:
-    inside, records = Inside(), stage.records
-    session = inside.run(
-        Session.open(
-            stage.target,
-            application_name="benchmark",
-            connect_timeout_seconds=10,
-            deadline_seconds=60,
-        )
-    )
+@pytest.fixture
+def inside() -> Iterator[Inside]:
+    opened = Inside()
+    yield opened
+    opened.close()
+
+
+def test_copy_into_a_heap(benchmark: BenchmarkFixture, stage: Stage, inside: Inside) -> None:
+    records = stage.records
+    session = inside.open_session(stage.target)
     made = "CREATE TEMP TABLE heap AS SELECT {} FROM transactions WITH NO DATA"
-    extra = set(records.schema.names) - _columns(stage.home)
+    extra = set(records.schema.names) - _columns(stage)
     kept = records.select([name for name in records.schema.names if name not in extra])
     columns = ", ".join(f'"{name}"' for name in kept.schema.names)
     inside.run(session.script(made.format(columns), doing="making a heap"))
@@ -126,24 +148,21 @@ def test_copy_into_a_heap(benchmark: BenchmarkFixture, stage: Stage) -> None:
         )
 
     benchmark.pedantic(copy, rounds=_ROUNDS, warmup_rounds=1)
-    inside.run(session.close())
-    inside.close()
     report(benchmark, kept.num_rows, sum(map(len, data)))
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
 def test_write_a_batch(
-    benchmark: BenchmarkFixture, stage: Stage, tmp_path: Path, known: bool
+    benchmark: BenchmarkFixture, stage: Stage, inside: Inside, tmp_path: Path, known: bool
 ) -> None:
     """One whole transaction: parents locked, rows judged and written, spooled, accounted for."""
-    inside = Inside()
     sink = inside.open_sink(stage.target)
     lease = inside.run(sink.start_run(_run_start(stage.contract)))
     numbers = iter(range(1_000, 10**6))
 
     def again() -> tuple[tuple[BatchWrite], dict[str, object]]:
         if not known:
-            stage.home.psql("TRUNCATE transactions")
+            stage.psql("TRUNCATE transactions")
         return (stage.batch(lease, next(numbers), tmp_path),), {}
 
     def write(batch: BatchWrite) -> BatchOutcome:
@@ -152,14 +171,13 @@ def test_write_a_batch(
     if known:
         write(stage.batch(lease, next(numbers), tmp_path))
     outcome = benchmark.pedantic(write, setup=again, rounds=_ROUNDS)
-    inside.close()
     counts = outcome.counts
     assert (counts.duplicate if known else counts.loaded) == stage.records.num_rows
     report(benchmark, stage.records.num_rows, stage.records.nbytes)
 
 
-def _columns(home: Home) -> set[str]:
-    names = home.psql(
+def _columns(stage: Stage) -> set[str]:
+    names = stage.psql(
         "SELECT column_name FROM information_schema.columns WHERE table_name = 'transactions'"
     )
     return set(names.split())

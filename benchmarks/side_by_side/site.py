@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.side_by_side.bench import Bench, Endpoint
+from benchmarks.endpoint import Endpoint
+from benchmarks.side_by_side.bench import Bench
 from benchmarks.side_by_side.model import Case, Measured, WayFailedError
 from benchmarks.side_by_side.server import quoted
 
