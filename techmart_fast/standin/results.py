@@ -68,21 +68,20 @@ def encoded_page(
     text = row_text(kinds, int64_timestamps=int64_timestamps)
     cursor.register("page", renamed)
     try:
-        texts = cursor.sql(f"SELECT {text} || ',' FROM page").to_arrow_table().column(0)
+        # Not as a relation, which would be planned twice.
+        texts = cursor.execute(f"SELECT {text} || ',' FROM page").fetchall()
     finally:
         cursor.unregister("page")
     pieces: list[bytes] = []
-    taken = size = 0
-    for chunk in texts.chunks:
-        for row in chunk.cast(pa.large_string()).to_pylist():
-            data = row.encode()
-            if taken and size + len(data) > PAGE_BYTES:
-                break
-            pieces.append(data)
-            taken += 1
-            size += len(data)
+    size = 0
+    for (row,) in texts:
+        data = row.encode()
+        if pieces and size + len(data) > PAGE_BYTES:
+            break
+        pieces.append(data)
+        size += len(data)
     body = b"".join(pieces)
-    return Page(rows_json=body[:-1], first=first, rows=taken, total=total)
+    return Page(rows_json=body[:-1], first=first, rows=len(pieces), total=total)
 
 
 def _check_arrays(batch: pa.RecordBatch) -> None:

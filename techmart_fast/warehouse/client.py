@@ -13,6 +13,7 @@ from google.cloud.bigquery.retry import DEFAULT_RETRY
 
 from techmart_fast.warehouse.calls import Calls
 from techmart_fast.warehouse.credentials import credentials
+from techmart_fast.warehouse.rest_rows import table_of
 from techmart_fast.warehouse.schema import Column
 from techmart_fast.warehouse.service import JobState, Place
 from techmart_fast.warehouse.statements import Statement
@@ -349,7 +350,7 @@ class GoogleService:
         def fetched() -> pa.Table:
             job = self._get_job(job_id)
             rows = job.result(retry=self._retry, job_retry=None, timeout=self._timeout)
-            return rows.to_arrow(create_bqstorage_client=False)
+            return table_of(rows.schema, (page.raw_page for page in rows.pages))
 
         return self._call(f"fetch the result of {job_id}", fetched)
 
