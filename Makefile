@@ -53,7 +53,7 @@ bench: $(INSTALLED) ## Measure every stage, and their floors. BENCH_ROWS=1000000
 	TECHMART_BENCH_ROWS=$(BENCH_ROWS) $(BIN) -m pytest benchmarks --benchmark-enable $(ARGS)
 
 bench-quick: ## The shorter ones of them, on a small shop: indicative only.
-	$(MAKE) bench BENCH_ROWS=50000 ARGS="-m 'not long' $(ARGS)"
+	$(MAKE) bench BENCH_ROWS=20000 ARGS="-m 'not long' $(ARGS)"
 
 PEERS := build/peers
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.conftest import MakeHome, MakeShop, sources
-from benchmarks.measure import Home, Sources
+from benchmarks.conftest import MakeShop, sources
+from benchmarks.measure import Home, Sources, home_at
 from benchmarks.side_by_side.server import Server
 from benchmarks.test_stages import candidates, first_block, report
 from techmart_fast.contract import Contract
@@ -79,12 +79,15 @@ class Stage:
         )
 
 
-@pytest.fixture
-def stage(make_shop: MakeShop, make_home: MakeHome, contract: Contract) -> Stage:
-    shop, home = make_shop(), make_home()
+@pytest.fixture(scope="module")
+def stage(
+    make_shop: MakeShop, contract: Contract, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    shop = make_shop()
     of = sources(shop)
-    home.run(Sources(users=of.users, products=of.products))
-    return Stage(home, first_block(shop, contract), candidates(shop, contract), contract)
+    with home_at(tmp_path_factory.mktemp("stages") / "home") as home:
+        home.run(Sources(users=of.users, products=of.products))
+        yield Stage(home, first_block(shop, contract), candidates(shop, contract), contract)
 
 
 class Inside:
@@ -158,7 +161,7 @@ def test_write_a_batch(
     """One whole transaction: parents locked, rows judged and written, spooled, accounted for."""
     sink = inside.open_sink(stage.target)
     lease = inside.run(sink.start_run(_run_start(stage.contract)))
-    numbers = iter(range(1_000, 10**6))
+    numbers = iter(range(2_000 if known else 1_000, 10**6))
 
     def again() -> tuple[tuple[BatchWrite], dict[str, object]]:
         if not known:

@@ -71,7 +71,7 @@ class QueryPlan:
             _check_place(statement, in_transaction=explicit)
             if isinstance(statement, exp.Rollback) and not self.dry:
                 work.roll_back()
-            result = run_statement(statement, self._context(work))
+            result = run_statement(statement, self._context(work, place))
             if place < len(self.statements) and result.rows is not None:
                 result.rows.drain()
             done.append(result)
@@ -84,9 +84,10 @@ class QueryPlan:
             work.roll_back()
         return outcome
 
-    def _context(self, work: Work) -> Context:
+    def _context(self, work: Work, place: int) -> Context:
         names = Names(work=work, project=self.project, default=self.default, location=self.location)
         return Context(
+            text=f"{place} {self.settings['query']}",
             work=work,
             names=names,
             parameters=self.parameters,

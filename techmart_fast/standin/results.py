@@ -90,7 +90,12 @@ def _check_arrays(batch: pa.RecordBatch) -> None:
     https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#array_nulls
     """
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        if pa.types.is_list(column.type) and column.flatten().null_count:
+        # Most often no element at all is null; else the array that it is of may be null itself.
+        if (
+            pa.types.is_list(column.type)
+            and column.values.null_count
+            and column.flatten().null_count
+        ):
             raise invalid_query(f"Array cannot have a null element; error in writing field {name}")
 
 

@@ -11,6 +11,7 @@ from google.cloud import storage  # type: ignore[attr-defined]  # it has no type
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from techmart_fast.warehouse.calls import Calls
+from techmart_fast.warehouse.credentials import local_session
 from techmart_fast.warehouse.target import WarehouseTarget
 
 _SERVICE = "storage.googleapis.com"
@@ -20,7 +21,8 @@ def staging_bucket(target: WarehouseTarget, credentials: Credentials) -> "Stagin
     """The bucket that the target names. Nothing is sent."""
     # Only the stand-in serves both; a gateway for BigQuery does not serve Cloud Storage.
     endpoint = {"api_endpoint": target.api_endpoint} if target.anonymous else None
-    client = storage.Client(target.project, credentials, client_options=endpoint)
+    session = local_session(target, credentials)
+    client = storage.Client(target.project, credentials, client_options=endpoint, _http=session)
     calls = Calls(endpoint["api_endpoint"] or _SERVICE if endpoint else _SERVICE)
     return StagingBucket(client, target.staging_bucket or "", calls, target.request_timeout_seconds)
 

@@ -10,6 +10,7 @@ import google.auth
 from google.auth import aws, identity_pool, impersonated_credentials
 from google.auth import exceptions as auth
 from google.auth.credentials import AnonymousCredentials, Credentials
+from google.auth.transport.requests import AuthorizedSession
 from google.oauth2 import credentials as user
 from google.oauth2 import service_account
 
@@ -27,6 +28,7 @@ _PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 # The library gives these no types.
 _anonymous: Callable[[], Credentials] = AnonymousCredentials
 _impersonated: Callable[..., Credentials] = impersonated_credentials.Credentials
+_session: Callable[[Credentials], AuthorizedSession] = AuthorizedSession
 _Load = Callable[..., Credentials]
 _service_account: _Load = service_account.Credentials.from_service_account_info
 _person: _Load = user.Credentials.from_authorized_user_info
@@ -58,6 +60,19 @@ def credentials(target: WarehouseTarget) -> Credentials:
         target_principal=target.impersonate,
         target_scopes=list(needed),
     )
+
+
+def local_session(target: WarehouseTarget, own: Credentials) -> AuthorizedSession | None:
+    """The connections to the stand-in; None leaves the client to make those to Google.
+
+    A proxy that the environment names is for what is elsewhere: it can't reach this machine's
+    loopback address. Not looking for one also spares a fifth of the time of each request.
+    """
+    if not target.anonymous:
+        return None
+    session: AuthorizedSession = _session(own)
+    session.trust_env = False
+    return session
 
 
 def _own(target: WarehouseTarget, scopes: tuple[str, ...]) -> Credentials:

@@ -24,9 +24,11 @@ from techmart_fast.standin.work import Work
 class Context:
     """The transaction, names, parameters and limits of one statement.
 
-    `dry` asks for the plan only: nothing may be changed.
+    `text` is the job's and which of its statements this is. `dry` asks for the plan only: nothing
+    may be changed.
     """
 
+    text: str
     work: Work
     names: Names
     parameters: Parameters

@@ -10,7 +10,7 @@ from techmart_fast.standin.bqtypes import BqType
 from techmart_fast.standin.duckdb_types import result_type, same_shape
 from techmart_fast.standin.failure import ServiceError, invalid_query, not_implemented
 from techmart_fast.standin.refs import DatasetRef, TableRef
-from techmart_fast.standin.sql.analyse import Analysed, analyse_query
+from techmart_fast.standin.sql.analyse import Analysed
 from techmart_fast.standin.sql.context import Context, Done, Rows, finished
 from techmart_fast.standin.sql.ddl import (
     alter,
@@ -23,6 +23,7 @@ from techmart_fast.standin.sql.ddl import (
 from techmart_fast.standin.sql.dml import delete, insert, truncate, update
 from techmart_fast.standin.sql.merge import merge
 from techmart_fast.standin.sql.parse import sql_errors
+from techmart_fast.standin.sql.plans import planned
 from techmart_fast.standin.work import physical
 
 __all__ = ["Context", "Done", "Rows", "run_statement", "writes_of"]
@@ -75,13 +76,14 @@ _RUNNERS: dict[str, Callable[..., Done]] = {
 
 
 def _query(query: exp.Query, context: Context) -> Done:
-    analysed = analyse_query(query, context.names, context.parameters)
+    plan = planned(context.text, query, context.names, context.parameters)
+    analysed = plan.analysed
     context.charge(analysed)
     _refuse_repeated(analysed.names)
     values = context.used(analysed)
     if context.destination is not None and not context.dry:
         return _stored(analysed, context, context.destination)
-    result = context.work.query(analysed.sql, values)
+    result = context.work.query(plan.sql, values)
     kinds = result_kinds(result.types, analysed)
     reader = None if context.dry else result.to_arrow_reader(BATCH_ROWS)
     return Done(
