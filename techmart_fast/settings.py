@@ -161,7 +161,7 @@ class PipelineSettings(_Section):
         8 * MIB, description="Bytes of input in one block, the unit of commit."
     )
     channel_bytes: PositiveInt = Field(
-        16 * MIB, description="Bytes that may wait between two stages."
+        8 * MIB, description="Bytes that may wait between two stages."
     )
     spool_compression: Literal["zstd", "snappy", "none"] = Field(
         "zstd", description="Compression of the Parquet files that are spooled and uploaded."
