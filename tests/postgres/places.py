@@ -81,8 +81,9 @@ async def a_session(
         await session.close()
 
 
-async def until(connection: Connection, query: str, *arguments: object) -> None:
-    """Ask until the answer is true; the server's state decides, not the time."""
+async def until(connection: Connection, query: str, *arguments: object) -> object:
+    """Ask until the answer is true, and return it; the server's state decides, not the time."""
     async with asyncio.timeout(20):
-        while not await connection.fetchval(query, *arguments):
+        while not (answer := await connection.fetchval(query, *arguments)):
             pass
+    return answer

@@ -13,7 +13,9 @@ from techmart_fast.standin.sql.analyse import Analysed, analyse_query
 from techmart_fast.standin.sql.names import Names
 from techmart_fast.standin.sql.parameters import Parameters
 
-_MOST_KEPT = 100
+_MOST_KEPT = 32
+_LONGEST_TEXT = 10_000
+"""Longer ones name days or keys by the hundred: large in memory, and never asked again."""
 
 _Key = tuple[str, str, DatasetRef | None, str | None, tuple[tuple[str, BqType], ...]]
 
@@ -58,7 +60,7 @@ def planned(text: str, query: exp.Query, names: Names, parameters: Parameters) -
     plan = Plan(
         analysed=analysed, sql=analysed.sql, tables=dict(names.tables), location=names.location
     )
-    if names.tables == names.referenced:
+    if len(text) <= _LONGEST_TEXT and names.tables == names.referenced:
         with _LOCK:
             _KEPT[key] = plan
             while len(_KEPT) > _MOST_KEPT:
