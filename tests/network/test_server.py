@@ -52,7 +52,7 @@ async def amid_a_copy(
     async with locking.transaction():
         await locking.execute("LOCK users IN SHARE MODE")
         writing = asyncio.create_task(failure(sink.write(0, many_users(lease, USERS))))
-        yield int(str(await until(asking, _COPYING))), writing
+        yield await until(asking, _COPYING), writing
 
 
 @contextmanager
@@ -125,7 +125,7 @@ async def test_a_backend_that_is_stopped_before_its_commit_meets_the_deadline(
         write = batch(lease, Feed.USERS, [user("a")], spool=spool)  # type: ignore[arg-type]  # a spool that waits
         writing = asyncio.create_task(failure(sink.write(0, write)))
         await spool.reached.wait()
-        pid = int(str(await until(other, _WAITING)))
+        pid = await until(other, _WAITING)
         with stopped(pid), in_time():
             spool.go_on.set()
             error = await writing
@@ -148,7 +148,7 @@ async def test_a_patient_sink_waits_for_a_stopped_backend_to_go_on(
         write = batch(lease, Feed.USERS, [user("a")], spool=spool)  # type: ignore[arg-type]  # a spool that waits
         writing = asyncio.create_task(sink.write(0, write))
         await spool.reached.wait()
-        pid = int(str(await until(other, _WAITING)))
+        pid = await until(other, _WAITING)
         with stopped(pid):
             spool.go_on.set()
             # Another backend waits for the batch's claim, which the stopped one holds.

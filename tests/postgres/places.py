@@ -81,7 +81,7 @@ async def a_session(
         await session.close()
 
 
-async def until(connection: Connection, query: str, *arguments: object) -> object:
+async def until(connection: Connection, query: str, *arguments: object) -> Any:
     """Ask until the answer is true, and return it; the server's state decides, not the time."""
     async with asyncio.timeout(20):
         while not (answer := await connection.fetchval(query, *arguments)):
