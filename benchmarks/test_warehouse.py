@@ -40,6 +40,7 @@ _COMPUTED = (
     "partial_orders",
     "partial_users",
     "partial_products",
+    "partial_finances",
     "orders_by_user",
     "orders_by_product",
     "daily_sales_summary",

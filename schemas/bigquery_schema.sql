@@ -170,6 +170,20 @@ OPTIONS (
   labels = [("app", "techmart"), ("schema_version", "2")]
 );
 
+CREATE TABLE IF NOT EXISTS partial_finances (
+  transaction_date DATE NOT NULL,
+  region STRING NOT NULL OPTIONS (description = "Of the user; empty where there is none"),
+  customer_tier STRING NOT NULL OPTIONS (description = "Of the user; empty where there is none"),
+  orders INT64 NOT NULL OPTIONS (description = "Completed"),
+  revenue NUMERIC(18, 2) NOT NULL,
+  list_value_usd NUMERIC(18, 2) NOT NULL OPTIONS (description = "At the current prices of their products")
+)
+PARTITION BY transaction_date
+OPTIONS (
+  description = "Completed orders by day and the region and tier of their user.",
+  labels = [("app", "techmart"), ("schema_version", "1")]
+);
+
 -- The same orders by key: a late day reads the orders that its users and products have in all days,
 -- and those of few others. 256 buckets keep a hundred refreshes of everything under the 30,000
 -- partitions that may be modified in a day, should DML count for that limit.

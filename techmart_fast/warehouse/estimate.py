@@ -18,6 +18,7 @@ from techmart_fast.warehouse.rollups import (
     changed_keys,
     changed_statement,
     daily_statements,
+    finance_statements,
     financial_statements,
     key_statements,
     order_statements,
@@ -160,4 +161,5 @@ def planned_statements(
     )
     named = days | others
     yield from daily_statements(named)
+    yield from finance_statements(named)
     yield from financial_statements(named, rules)

@@ -5,8 +5,8 @@ What is recomputed:
     the buckets of the users and products whose orders changed;
   * daily_sales_summary: these days, the days of rejected records, and the days on which a changed
     product was sold (its name is shown);
-  * financial_reports: the periods of the groups' days and of the days on which changed users or
-    products had orders (tier, region, price);
+  * partial_finances: the groups' days, and the days on which changed users or products had orders
+    (tier, region, price); financial_reports: the periods of these days;
   * user_analytics, product_performance: the rows of touched users and products; all rows when
     `as_of` or the contract's parameters moved, but sums and preferences of touched ones only.
 """
@@ -134,6 +134,14 @@ def daily_statements(days: Iterable[date]) -> list[Statement]:
     """The statements that recompute daily_sales_summary for some days."""
     return [
         statement("rollups/daily_sales_summary", literals={"dates": piece})
+        for piece in chunks(frozenset(days))
+    ]
+
+
+def finance_statements(days: Iterable[date]) -> list[Statement]:
+    """The statements that recompute the partials of some days that financial reports add up."""
+    return [
+        statement("partials/finances", literals={"dates": piece})
         for piece in chunks(frozenset(days))
     ]
 
@@ -276,8 +284,8 @@ class Rollups:
                     moved=await self._has_moved(basis_of(as_of, rules)),
                 ),
                 *daily_statements(summaries),
-                *financial_statements(reported, rules),
-            ]
+            ],
+            [*finance_statements(marked | of_changed), *financial_statements(reported, rules)],
         )
         return Refreshed(
             as_of=as_of,
@@ -332,14 +340,19 @@ class Rollups:
         rows = await self._jobs.table(query)
         return frozenset(rows["transaction_date"].to_pylist())
 
-    async def _run_all(self, statements: Sequence[Statement]) -> None:
-        """Run statements of different tables at the same time, those of one table in turn."""
-        by_table: dict[str, list[Statement]] = {}
+    async def _run_all(
+        self, statements: Sequence[Statement], in_turn: Sequence[Statement] = ()
+    ) -> None:
+        """Run statements of different tables at the same time, those of one table in turn.
+
+        So are all of `in_turn`, beside the others: each may read what the one before it wrote.
+        """
+        queues: dict[str, list[Statement]] = {}
         for one in statements:
-            by_table.setdefault(one.subject, []).append(one)
-        await together(
-            {f"refresh {table}": self._run_queue(queue) for table, queue in by_table.items()}
-        )
+            queues.setdefault(f"refresh {one.subject}", []).append(one)
+        if in_turn:
+            queues[f"refresh {in_turn[-1].subject}"] = [*in_turn]
+        await together({name: self._run_queue(queue) for name, queue in queues.items()})
 
     async def _run_queue(self, queue: Sequence[Statement]) -> None:
         for one in queue:

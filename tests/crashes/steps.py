@@ -439,6 +439,7 @@ STEPS = (
             ("rollups", "user_analytics"),
             ("rollups", "product_performance"),
             ("rollups", "daily_sales_summary"),
+            ("partials", "partial_finances"),
             ("rollups", "financial_reports"),
         )
     ),

@@ -70,7 +70,7 @@ def test_another_contract_that_is_interrupted_leaves_no_figures_of_it(
         ["orders_by_product", "product_performance"],
         pytest.param(["partial_orders", "user_analytics"], marks=pytest.mark.torture),
         ["partial_totals", "partial_users", "partial_products"],
-        ["daily_sales_summary", "financial_reports"],
+        ["partial_finances", "daily_sales_summary", "financial_reports"],
     ],
     ids=lambda names: names[0],
 )

@@ -14,6 +14,7 @@ BY_DAY = {
     "partials/orders",
     "partials/users",
     "partials/products",
+    "partials/finances",
     "queries/touched",
 }
 BY_KEY = {

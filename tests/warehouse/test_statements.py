@@ -27,6 +27,7 @@ from techmart_fast.warehouse.rollups import (
     changed_keys,
     changed_statement,
     daily_statements,
+    finance_statements,
     financial_statements,
     key_statements,
     order_statements,
@@ -113,6 +114,7 @@ def every_statement() -> Iterator[Statement]:
     yield from partial_statements([DAY], refreshed=3)
     yield from order_statements([DAY], refreshed=3, touched=TOUCHED)
     yield from daily_statements([DAY, date(2024, 3, 1), date(2024, 3, 2)])
+    yield from finance_statements([DAY, date(2024, 3, 1)])
     yield from financial_statements([DAY], RULES)
     for chosen in (groups(), groups()[:2], []):
         changed = changed_keys(chosen)
@@ -242,6 +244,7 @@ def test_statements_on_the_facts_name_their_partitions_as_literals() -> None:
         *order_statements([DAY], refreshed=3, touched=TOUCHED),
         *touched_statements([DAY], refreshed=3, changed=changed_keys([])),
         *_of_keys([DAY], changed_keys([])),
+        *finance_statements([DAY]),
         *financial_statements([DAY], RULES),
         parts_statement(LoadTable.TRANSACTIONS, [DAY]),
         batches_statement(LoadTable.TRANSACTIONS, [DAY]),

@@ -54,32 +54,18 @@ USING (
     FROM period_totals
     GROUP BY report_type, period_start
   ),
-  daily_costs AS (
-    SELECT
-      transaction_date,
-      SUM(partial_products.orders * products.price_usd) * @cost_ratio AS cost
-    FROM partial_products
-    JOIN products ON products.product_id = partial_products.product_id
-    WHERE transaction_date IN UNNEST(@scan_dates)
-    GROUP BY transaction_date
-  ),
   costs AS (
-    SELECT report_type, period_start, SUM(cost) AS cost
+    SELECT report_type, period_start, SUM(list_value_usd) * @cost_ratio AS cost
     FROM periods
-    JOIN daily_costs ON transaction_date BETWEEN period_start AND period_end
+    JOIN partial_finances ON transaction_date BETWEEN period_start AND period_end
+    WHERE transaction_date IN UNNEST(@scan_dates)
     GROUP BY report_type, period_start
   ),
-  daily_customers AS (
-    SELECT transaction_date, users.region, users.customer_tier, SUM(revenue) AS revenue
-    FROM partial_users
-    JOIN users ON users.user_id = partial_users.user_id
-    WHERE transaction_date IN UNNEST(@scan_dates) AND orders > 0
-    GROUP BY transaction_date, users.region, users.customer_tier
-  ),
-  period_customers AS (
+  customers AS (
     SELECT report_type, period_start, region, customer_tier, SUM(revenue) AS revenue
     FROM periods
-    JOIN daily_customers ON transaction_date BETWEEN period_start AND period_end
+    JOIN partial_finances ON transaction_date BETWEEN period_start AND period_end
+    WHERE transaction_date IN UNNEST(@scan_dates) AND region != ''
     GROUP BY report_type, period_start, region, customer_tier
   ),
   regions AS (
@@ -88,7 +74,7 @@ USING (
       ARRAY_AGG(STRUCT(region, revenue) ORDER BY region) AS revenue_by_region
     FROM (
       SELECT report_type, period_start, region, SUM(revenue) AS revenue
-      FROM period_customers
+      FROM customers
       GROUP BY report_type, period_start, region
     )
     GROUP BY report_type, period_start
@@ -99,7 +85,7 @@ USING (
       ARRAY_AGG(STRUCT(customer_tier, revenue) ORDER BY customer_tier) AS revenue_by_customer_tier
     FROM (
       SELECT report_type, period_start, customer_tier, SUM(revenue) AS revenue
-      FROM period_customers
+      FROM customers
       GROUP BY report_type, period_start, customer_tier
     )
     GROUP BY report_type, period_start
