@@ -72,6 +72,8 @@ class Storage:
             "disabled_compression_methods = 'dict_fsst,dictionary'",
             # It aggregates before a join as well: work for nothing where every row is a group.
             "disabled_optimizers = 'partial_aggregate_pushdown'",
+            # The first of a table's rows are found by their keys, and only they are read whole.
+            "late_materialization_max_rows = 2048",
         ):
             self._engine.execute(f"SET GLOBAL {setting}")
         self._check_format()
