@@ -3,7 +3,7 @@
 import datetime
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 from google.api_core import exceptions as api
@@ -277,7 +277,7 @@ class GoogleService:
 
     def submit_load(
         self,
-        data: BinaryIO,
+        data: IO[bytes],
         *,
         size_bytes: int,
         table: str,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 from types import ModuleType
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -45,29 +45,32 @@ class _Strict(TCompactProtocol):
         raise _StrangeError(f"a field of type {ttype} that is not described")
 
 
-def joined(parquet: Iterable[bytes], schema: pa.Schema, *, rows: int) -> io.BytesIO | None:
-    """One file with the row groups of all of `parquet`, in their order; None if they don't fit.
+def joined(parquet: Iterable[bytes], schema: pa.Schema, *, rows: int, into: IO[bytes]) -> bool:
+    """Write one file with the row groups of all of `parquet`, in their order, if they fit.
 
     They fit if they have the columns of `schema`, and footers that differ in nothing but the row
     groups: the same version of the same library wrote them. Compression and encoding are each row
-    group's own. One file after the other is asked for; `rows` is what all hold together.
+    group's own. One file after the other is asked for; `rows` is what all hold together. `into` is
+    an empty file that can be read, too. Where they don't fit, something may be in it.
 
     Raises:
         SpoolError: what came out does not have the rows and row groups that went in.
+        OSError: it can't be written.
     """
-    joiner = _Joiner(schema)
+    joiner = _Joiner(schema, into)
     try:
         for data in parquet:
             joiner.add(data)
-        return joiner.finished(rows)
+        joiner.finish(rows)
     except _StrangeError:
-        return None
+        return False
+    return True
 
 
 class _Joiner:
-    def __init__(self, schema: pa.Schema) -> None:
+    def __init__(self, schema: pa.Schema, whole: IO[bytes]) -> None:
         self._schema = schema
-        self._whole = io.BytesIO()
+        self._whole = whole
         self._whole.write(_MAGIC)
         self._first: _Footer = None
         self._row_groups: list[Any] = []
@@ -98,8 +101,8 @@ class _Joiner:
             self._bodies.append(body)
         self._whole.write(memoryview(data)[len(_MAGIC) : end])
 
-    def finished(self, rows: int) -> io.BytesIO:
-        """The joined file, at its beginning.
+    def finish(self, rows: int) -> None:
+        """Write the footer.
 
         Raises:
             _StrangeError: there are more row groups than can be numbered, or there was no file.
@@ -115,8 +118,6 @@ class _Joiner:
         self._whole.write(encoded)
         self._whole.write(_TAIL.pack(len(encoded), _MAGIC))
         _check(self._whole, rows, self._bodies)
-        self._whole.seek(0)
-        return self._whole
 
 
 def _cut(data: bytes) -> tuple[int, bytes]:
@@ -179,7 +180,7 @@ def _move(row_group: Any, by: int, *, number: int) -> None:
                 setattr(column.meta_data, name, offset + by)
 
 
-def _check(whole: io.BytesIO, rows: int, bodies: Sequence[range]) -> None:
+def _check(whole: IO[bytes], rows: int, bodies: Sequence[range]) -> None:
     """Make sure, by another reader, that each row group says it is where its own bytes are.
 
     `bodies` are the places of the bytes that each row group came with.

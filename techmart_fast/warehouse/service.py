@@ -7,7 +7,7 @@ a worker thread does that; everything else here knows this interface alone.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import BinaryIO, Protocol
+from typing import IO, Protocol
 
 import pyarrow as pa
 
@@ -97,7 +97,7 @@ class Service(Protocol):
 
     def submit_load(
         self,
-        data: BinaryIO,
+        data: IO[bytes],
         *,
         size_bytes: int,
         table: str,

@@ -49,7 +49,7 @@ _DICTIONARY = (
 )
 """Columns with few distinct values. A dictionary of the others (ids, amounts) only costs time."""
 
-_TODO = "Its rows are in PostgreSQL: the next run, or sync, writes it again."
+WRITTEN_AGAIN = "Its rows are in PostgreSQL: the next run, or sync, writes it again."
 
 _BATCH = pa.field("batch_id", pa.string(), nullable=False)
 
@@ -145,12 +145,12 @@ def spooled_bytes(file: SpooledFile) -> bytes:
         data = file.path.read_bytes()
     except OSError as error:
         raise SpoolDamagedError(
-            f"Can't read the spool file {file.path}: {error.strerror}.", hint=_TODO
+            f"Can't read the spool file {file.path}: {error.strerror}.", hint=WRITTEN_AGAIN
         ) from None
     if hashlib.sha256(data).hexdigest() != file.sha256:
         raise SpoolDamagedError(
             f"The spool file {file.path} is not what was written ({len(data)} bytes now).",
-            hint=_TODO,
+            hint=WRITTEN_AGAIN,
         )
     return data
 

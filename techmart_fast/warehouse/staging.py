@@ -1,29 +1,24 @@
 """Loads the parts of a group into its staging table: one job a part, bytes and rows verified."""
 
 import asyncio
-import io
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import IO
 
-import pyarrow as pa
-
-from techmart_fast.errors import SpoolError, WarehouseError
-from techmart_fast.records import SpooledFile
+from techmart_fast.errors import WarehouseError
 from techmart_fast.warehouse.faults import service_error
-from techmart_fast.warehouse.groups import LoadedPart, LoadGroup, LoadPart, LoadTable
+from techmart_fast.warehouse.groups import LoadedPart, LoadGroup, LoadPart
 from techmart_fast.warehouse.jobs import Jobs
+from techmart_fast.warehouse.packing import packed, scratch_file
 from techmart_fast.warehouse.schema import declared
 from techmart_fast.warehouse.service import JobState, Service
-from techmart_fast.warehouse.spool import LOAD_SCHEMAS, parquet_writer, read_spool, spooled_bytes
+from techmart_fast.warehouse.spool import spooled_bytes
 
 Submit = Callable[[Service], JobState]
 
 JOB_FAILED = "jobFailed"
 STAGING_ROWS = "stagingRows"
-
-ROW_GROUP_BYTES = 16 << 20
-"""Of Arrow, which are some 3 MiB of Parquet, where files that can't be joined are encoded again."""
 
 
 class Staging:
@@ -39,7 +34,16 @@ class Staging:
         """Load one part; see `WarehouseSink.load`."""
         started = time.monotonic()
         await self._make(part)
-        submit = self._of_objects(part) if self._has_bucket else await self._upload(part)
+        async with self._submission(part) as submit:
+            state = await self._loaded(part, submit)
+        return LoadedPart(
+            job_id=part.job_id,
+            rows=state.rows,
+            repeated=state.existed,
+            seconds=time.monotonic() - started,
+        )
+
+    async def _loaded(self, part: LoadPart, submit: Submit) -> JobState:
         try:
             state = await self._jobs.load(submit, job_id=part.job_id, table=part.staging_table)
         except WarehouseError as error:
@@ -62,12 +66,7 @@ class Staging:
         if self._has_bucket:
             with suppress(WarehouseError):  # the bucket's own rule deletes what stays
                 await self._jobs.call(lambda service: service.delete_objects(object_names(part)))
-        return LoadedPart(
-            job_id=part.job_id,
-            rows=state.rows,
-            repeated=state.existed,
-            seconds=time.monotonic() - started,
-        )
+        return state
 
     async def check(self, group: LoadGroup) -> None:
         """Make sure that the staging table holds exactly the group's rows.
@@ -90,13 +89,21 @@ class Staging:
         self._made.discard(group.staging_table)
         await self._jobs.change(lambda service: service.drop_table(group.staging_table))
 
-    async def _upload(self, part: LoadPart) -> Submit:
-        data = await asyncio.to_thread(packed, part)
+    @asynccontextmanager
+    async def _submission(self, part: LoadPart) -> AsyncIterator[Submit]:
+        """What sends the part. Within the block it can be called again."""
+        if self._has_bucket:
+            yield self._of_objects(part)
+            return
+        with scratch_file(part) as file:
+            size = await asyncio.to_thread(packed, part, file)
+            yield self._of_upload(part, file, size)
 
+    def _of_upload(self, part: LoadPart, file: IO[bytes], size_bytes: int) -> Submit:
         def submit(service: Service) -> JobState:
             return service.submit_load(
-                data,
-                size_bytes=data.getbuffer().nbytes,
+                file,
+                size_bytes=size_bytes,
                 table=part.staging_table,
                 columns=declared()[part.table].columns,
                 job_id=part.job_id,
@@ -139,50 +146,3 @@ def object_names(part: LoadPart) -> list[str]:
 
 def _labels(part: LoadPart) -> Mapping[str, str]:
     return {"app": "techmart", "step": "load", "subject": part.table.value}
-
-
-def packed(part: LoadPart) -> io.BytesIO:
-    """The Parquet that a part's load job carries: its one member as it is, or all members as one.
-
-    Their rows are encoded already, so they are joined; only members that don't fit to each other
-    (an upgrade came between them) are encoded again.
-
-    Raises:
-        SpoolDamagedError: a member is gone or is not what was written.
-        SpoolError: a member has other columns than the table, or joining went wrong.
-    """
-    if len(part.members) == 1:
-        return io.BytesIO(spooled_bytes(part.members[0]))
-    # What reads footers takes a tenth of a second to load, and small runs join nothing.
-    from techmart_fast.warehouse.joining import joined  # noqa: PLC0415
-
-    members = map(spooled_bytes, part.members)
-    return joined(members, LOAD_SCHEMAS[part.table], rows=part.rows) or _encoded_again(part)
-
-
-def _encoded_again(part: LoadPart) -> io.BytesIO:
-    encoded = io.BytesIO()
-    with parquet_writer(encoded, LOAD_SCHEMAS[part.table]) as writer:
-        # Some members at a time: the whole part as Arrow would be several times its Parquet.
-        gathered: list[pa.Table] = []
-        for member in part.members:
-            gathered.append(_declared_columns(member, part.table))
-            if sum(one.nbytes for one in gathered) >= ROW_GROUP_BYTES:
-                writer.write_table(pa.concat_tables(gathered))
-                gathered.clear()
-        if gathered:
-            writer.write_table(pa.concat_tables(gathered))
-    encoded.seek(0)
-    return encoded
-
-
-def _declared_columns(member: SpooledFile, table: LoadTable) -> pa.Table:
-    schema = LOAD_SCHEMAS[table]
-    try:
-        return read_spool(member).select(schema.names).cast(schema)
-    except (LookupError, OSError, ValueError, pa.ArrowException):
-        raise SpoolError(
-            f"The spool file {member.path} does not have the columns of {table}: another version "
-            "wrote it.",
-            hint="Delete it and run again: its rows are written again from PostgreSQL.",
-        ) from None

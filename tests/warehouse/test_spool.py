@@ -16,8 +16,7 @@ from techmart_fast.errors import SpoolError
 from techmart_fast.records import REJECTIONS
 from techmart_fast.warehouse import LoadTable, read_spool, rejected_rows
 from techmart_fast.warehouse.spool import LOAD_SCHEMAS, Compression
-from techmart_fast.warehouse.staging import packed
-from tests.warehouse.values import BATCH, group_of, spooled, transaction
+from tests.warehouse.values import BATCH, packed_of, spooled, transaction
 
 
 def test_what_is_written_is_read_back_with_its_batch_and_dates(tmp_path: Path) -> None:
@@ -83,7 +82,7 @@ def test_a_folder_says_how_its_files_are_compressed(tmp_path: Path) -> None:
         assert found == {expected}
         assert read_spool(file) == read_spool(files[0])
     # A run may be continued with another setting: a load job takes the files as they are.
-    together = pq.read_table(packed(group_of("g", LoadTable.TRANSACTIONS, *files).parts[0]))
+    together = pq.read_table(io.BytesIO(packed_of(LoadTable.TRANSACTIONS, *files)))
     assert together["transaction_id"].to_pylist() == 3 * [row["transaction_id"] for row in rows]
 
 
@@ -146,12 +145,11 @@ def test_a_full_disk_leaves_no_file_whole_or_half_at_whatever_step(
 def test_several_members_are_packed_into_one_file_and_one_goes_as_it_is(tmp_path: Path) -> None:
     first = spooled(tmp_path, LoadTable.USERS, [{"user_id": "u1"}], name="1")
     second = spooled(tmp_path, LoadTable.USERS, [{"user_id": "u2"}, {"user_id": "u3"}], name="2")
-    both = packed(group_of("g", LoadTable.USERS, first, second).parts[0])
-    table = pq.read_table(io.BytesIO(both.getvalue()))
+    table = pq.read_table(io.BytesIO(packed_of(LoadTable.USERS, first, second)))
     assert table["user_id"].to_pylist() == ["u1", "u2", "u3"]
     assert table.schema.equals(LOAD_SCHEMAS[LoadTable.USERS])
-    alone = packed(group_of("g", LoadTable.USERS, first).parts[0])
-    assert alone.getvalue() == first.path.read_bytes()
+    alone = packed_of(LoadTable.USERS, first)
+    assert alone == first.path.read_bytes()
 
 
 def test_only_rejections_with_a_day_go_to_the_warehouse() -> None:

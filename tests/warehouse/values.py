@@ -1,5 +1,6 @@
 """Spooled files, groups and record batches for tests, from plain values."""
 
+import io
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -10,6 +11,7 @@ import pyarrow as pa
 
 from techmart_fast.records import SpooledFile
 from techmart_fast.warehouse import LoadGroup, LoadPart, LoadTable, SpoolFolder
+from techmart_fast.warehouse.packing import packed
 from techmart_fast.warehouse.spool import LOAD_SCHEMAS, Compression, write_spool
 
 BATCH = UUID("5f9c1c5e-0000-4000-8000-000000000001")
@@ -123,3 +125,10 @@ def paper_file(
         size_bytes=size_bytes,
         dates=days,
     )
+
+
+def packed_of(table: LoadTable, *members: SpooledFile) -> bytes:
+    """What the load job of these files carries."""
+    into = io.BytesIO()
+    assert packed(group_of("g", table, *members).parts[0], into) == len(into.getvalue())
+    return into.getvalue()
