@@ -1,9 +1,14 @@
 """A shop to load into: a database and a dataset of its own on the session's servers.
 
 `make_shop()` gives a new empty one. Its state in both sinks can be read back and compared.
+`make_lean_shop()` gives one whose warehouse takes everything and keeps nothing, which spares two
+thirds of the time: for tests that look at PostgreSQL only.
 """
 
 import asyncio
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -27,6 +32,7 @@ from techmart_fast.settings import (
     Settings,
 )
 from techmart_fast.warehouse import ReportKind
+from tests.processes import CHECKOUT
 
 Row = dict[str, object]
 State = dict[str, list[Row]]
@@ -130,32 +136,80 @@ def shop_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalHome]:
 @pytest.fixture
 def make_shop(
     new_database: Callable[..., LocalPostgres], shop_home: LocalHome
-) -> Callable[[], Shop]:
+) -> Callable[..., Shop]:
     """Makes empty shops."""
 
     def make(**pipeline: object) -> Shop:
         server = new_database()
-        return Shop(
-            settings=Settings(
-                pipeline=PipelineSettings(home=shop_home.path, **pipeline),  # type: ignore[arg-type]  # any setting
-                postgres=PostgresSettings(
-                    host=str(server.socket_dir),
-                    port=server.port,
-                    db=server.database,
-                    user=server.user,
-                    password=server.password,
-                ),
-                bigquery=BigQuerySettings(dataset_id=f"shop_{server.database}"),
-            )
-        )
+        warehouse = BigQuerySettings(dataset_id=f"shop_{server.database}")
+        return _shop(server, warehouse, shop_home, **pipeline)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def discarding() -> Iterator[dict[str, str]]:
+    """The settings of an endpoint that accepts and discards, in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.discarding", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=CHECKOUT) as server:
+        try:
+            assert server.stdout is not None
+            yield json.loads(server.stdout.readline())
+        finally:
+            server.terminate()
+    assert server.returncode == 0
+
+
+@pytest.fixture
+def make_lean_shop(
+    new_database: Callable[..., LocalPostgres],
+    discarding: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., Shop]:
+    """Makes empty shops whose warehouse keeps nothing: only PostgreSQL can be looked at."""
+    home = LocalHome(tmp_path_factory.mktemp("lean"))
+
+    def make(**pipeline: object) -> Shop:
+        server = new_database()
+        warehouse = BigQuerySettings(
+            project_id=discarding["BIGQUERY_PROJECT_ID"],
+            dataset_id=f"shop_{server.database}",
+            api_endpoint=discarding["BIGQUERY_API_ENDPOINT"],
+            credentials_file=Path(discarding["GOOGLE_APPLICATION_CREDENTIALS"]),
+        )
+        return _shop(server, warehouse, home, **pipeline)
+
+    return make
+
+
+def _shop(
+    server: LocalPostgres, warehouse: BigQuerySettings, home: LocalHome, **pipeline: object
+) -> Shop:
+    return Shop(
+        settings=Settings(
+            pipeline=PipelineSettings(home=home.path, **pipeline),  # type: ignore[arg-type]  # any setting
+            postgres=PostgresSettings(
+                host=str(server.socket_dir),
+                port=server.port,
+                db=server.database,
+                user=server.user,
+                password=server.password,
+            ),
+            bigquery=warehouse,
+        )
+    )
 
 
 @pytest.fixture
 def shop(make_shop: Callable[[], Shop]) -> Shop:
     """An empty shop of the test's own."""
     return make_shop()
+
+
+@pytest.fixture
+def lean_shop(make_lean_shop: Callable[[], Shop]) -> Shop:
+    """An empty shop of the test's own, of which PostgreSQL's part can be looked at."""
+    return make_lean_shop()
 
 
 def with_postgres(settings: Settings, **changes: object) -> Settings:
@@ -179,7 +233,10 @@ __all__ = [
     "Row",
     "Shop",
     "State",
+    "discarding",
     "in_source_order",
+    "lean_shop",
+    "make_lean_shop",
     "make_shop",
     "replace",
     "shop",

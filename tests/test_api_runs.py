@@ -62,8 +62,10 @@ async def products(shop: Shop) -> dict[str, dict[str, object]]:
 NOTHING = DataSources()
 
 
-async def test_a_catalogue_is_loaded_once_and_then_only_what_changed(make_shop: MakeShop) -> None:
-    shop = make_shop()
+async def test_a_catalogue_is_loaded_once_and_then_only_what_changed(
+    make_lean_shop: MakeShop,
+) -> None:
+    shop = make_lean_shop()
     async with CatalogServer(CatalogOptions(products=45)) as server:
         contract = described(server, incremental=Incremental())
         first = await shop.run(NOTHING, contract=contract)
@@ -91,9 +93,9 @@ async def test_a_catalogue_is_loaded_once_and_then_only_what_changed(make_shop: 
 
 
 async def test_an_unchanged_catalogue_is_not_loaded_again_whatever_its_address(
-    make_shop: MakeShop,
+    make_lean_shop: MakeShop,
 ) -> None:
-    shop = make_shop()
+    shop = make_lean_shop()
     for number in range(2):
         async with CatalogServer(CatalogOptions(products=12)) as server:
             result = await shop.run(NOTHING, contract=described(server))
@@ -104,9 +106,9 @@ async def test_an_unchanged_catalogue_is_not_loaded_again_whatever_its_address(
 
 
 async def test_a_catalogue_that_is_again_as_it_was_before_is_news(
-    make_shop: MakeShop, tmp_path: Path
+    make_lean_shop: MakeShop, tmp_path: Path
 ) -> None:
-    shop, file = make_shop(), tmp_path / "products.ndjson"
+    shop, file = make_lean_shop(), tmp_path / "products.ndjson"
     prices = []
     for price in ("1.00", "2.00", "1.00"):
         record = {"product_id": "lamp", "name": "Lamp", "price": float(price)}
@@ -118,8 +120,10 @@ async def test_a_catalogue_that_is_again_as_it_was_before_is_news(
     assert prices == ["1.00", "2.00", "1.00"]
 
 
-async def test_a_whole_catalogue_with_one_change_is_of_good_quality(make_shop: MakeShop) -> None:
-    shop = make_shop()
+async def test_a_whole_catalogue_with_one_change_is_of_good_quality(
+    make_lean_shop: MakeShop,
+) -> None:
+    shop = make_lean_shop()
     async with CatalogServer(CatalogOptions(products=60)) as server:
         await shop.run(NOTHING, contract=described(server))
         server.revise(1)
@@ -130,9 +134,9 @@ async def test_a_whole_catalogue_with_one_change_is_of_good_quality(make_shop: M
 
 
 async def test_what_another_source_changed_is_set_right_by_an_unchanged_catalogue(
-    make_shop: MakeShop, tmp_path: Path
+    make_lean_shop: MakeShop, tmp_path: Path
 ) -> None:
-    shop = make_shop()
+    shop = make_lean_shop()
     async with CatalogServer(CatalogOptions(products=8)) as server:
         contract = described(server, page_size=100)
         await shop.run(NOTHING, contract=contract)
@@ -147,8 +151,10 @@ async def test_what_another_source_changed_is_set_right_by_an_unchanged_catalogu
         assert (await shop.run(NOTHING, contract=contract)).fetched[Feed.PRODUCTS].unchanged
 
 
-async def test_a_capture_that_meets_a_limit_is_not_loaded_for_ever(make_shop: MakeShop) -> None:
-    shop = make_shop()
+async def test_a_capture_that_meets_a_limit_is_not_loaded_for_ever(
+    make_lean_shop: MakeShop,
+) -> None:
+    shop = make_lean_shop()
     drift = Drift(kind=DriftKind.MISSING_FIELD, from_page=1, field="name")
     async with CatalogServer(CatalogOptions(products=20, drift=drift)) as server:
         contract = described(server, drift="quarantine")
@@ -171,9 +177,9 @@ async def test_a_capture_that_meets_a_limit_is_not_loaded_for_ever(make_shop: Ma
 
 
 async def test_a_list_with_a_record_twice_makes_nothing_inactive(
-    make_shop: MakeShop, tmp_path: Path
+    make_lean_shop: MakeShop, tmp_path: Path
 ) -> None:
-    shop, file = make_shop(), tmp_path / "products.ndjson"
+    shop, file = make_lean_shop(), tmp_path / "products.ndjson"
     lines = [json.dumps({"product_id": f"p{n}", "name": "Lamp", "price": 5}) for n in range(6)]
     for given in (lines, [*lines[:4], lines[0]]):
         file.write_text("\n".join(given) + "\n")
@@ -185,9 +191,9 @@ async def test_a_list_with_a_record_twice_makes_nothing_inactive(
 
 
 async def test_a_catalogue_with_a_nameless_record_makes_nothing_inactive(
-    make_shop: MakeShop, tmp_path: Path
+    make_lean_shop: MakeShop, tmp_path: Path
 ) -> None:
-    shop, file = make_shop(), tmp_path / "products.ndjson"
+    shop, file = make_lean_shop(), tmp_path / "products.ndjson"
     lines = [json.dumps({"product_id": f"p{n}", "name": "Lamp", "price": 5}) for n in range(6)]
     for given in (lines, [*lines[:5], '{"name": "Lamp", "price": 5}']):
         file.write_text("\n".join(given) + "\n")
@@ -199,9 +205,9 @@ async def test_a_catalogue_with_a_nameless_record_makes_nothing_inactive(
 
 
 async def test_an_incremental_fetch_makes_nothing_inactive_whatever_the_contract_says_of_files(
-    make_shop: MakeShop,
+    make_lean_shop: MakeShop,
 ) -> None:
-    shop = make_shop()
+    shop = make_lean_shop()
     complete = parse_contract('[products]\ncatalogue = "complete"', name="complete")
     async with CatalogServer(CatalogOptions(products=20)) as server:
         asked = described(server, incremental=Incremental()).products.api
@@ -214,15 +220,17 @@ async def test_an_incremental_fetch_makes_nothing_inactive_whatever_the_contract
     assert result.deactivated == 0
 
 
-async def test_credentials_do_not_follow_another_address(make_shop: MakeShop) -> None:
+async def test_credentials_do_not_follow_another_address(make_lean_shop: MakeShop) -> None:
     asked = Endpoint(address="https://shop.example/p", auth=Bearer(environment="TOKEN"))
     contract = default_contract().with_api(Feed.PRODUCTS, asked)
     with pytest.raises(ConfigError, match=r"credentials for shop\.example"):
-        await make_shop().run(DataSources(products=("http://shop.example/p",)), contract=contract)
+        await make_lean_shop().run(
+            DataSources(products=("http://shop.example/p",)), contract=contract
+        )
 
 
-async def test_announced_records_that_do_not_come_are_told(make_shop: MakeShop) -> None:
-    shop = make_shop()
+async def test_announced_records_that_do_not_come_are_told(make_lean_shop: MakeShop) -> None:
+    shop = make_lean_shop()
     rows: Rows = [{"product_id": f"p{n}", "name": "Lamp", "price": 5} for n in range(3)]
     for given, words in ((rows, "announced 7 more"), ([], "announced 10 records, and gave none")):
         async with serving(products=given) as url:
@@ -239,8 +247,8 @@ async def test_announced_records_that_do_not_come_are_told(make_shop: MakeShop) 
     assert len(await products(shop)) == 3
 
 
-async def test_what_a_whole_catalogue_lacks_becomes_inactive(make_shop: MakeShop) -> None:
-    shop = make_shop()
+async def test_what_a_whole_catalogue_lacks_becomes_inactive(make_lean_shop: MakeShop) -> None:
+    shop = make_lean_shop()
     for count in (12, 11):
         async with CatalogServer(CatalogOptions(products=count)) as server:
             result = await shop.run(NOTHING, contract=described(server))
@@ -270,8 +278,8 @@ def test_a_list_that_is_selected_is_no_whole_catalogue(more: dict[str, Any], who
     assert endpoint.lists_everything is whole
 
 
-async def test_half_a_catalogue_is_none(make_shop: MakeShop) -> None:
-    shop = make_shop()
+async def test_half_a_catalogue_is_none(make_lean_shop: MakeShop) -> None:
+    shop = make_lean_shop()
     options = CatalogOptions(products=100)
     told = {
         Misbehaviour.BROKEN_JSON: "Page 7",
@@ -291,9 +299,9 @@ async def test_half_a_catalogue_is_none(make_shop: MakeShop) -> None:
 
 
 async def test_what_was_fetched_and_not_loaded_is_loaded_by_the_next_run(
-    make_shop: MakeShop, monkeypatch: pytest.MonkeyPatch
+    make_lean_shop: MakeShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop = make_shop()
+    shop = make_lean_shop()
 
     async def lost(*_: object, **__: object) -> None:
         raise SinkError("the connection is gone")
@@ -317,8 +325,8 @@ async def test_what_was_fetched_and_not_loaded_is_loaded_by_the_next_run(
     assert [path for path in folder.rglob("*") if path.is_file()] == []
 
 
-async def test_another_contract_sees_every_record_again(make_shop: MakeShop) -> None:
-    shop = make_shop()
+async def test_another_contract_sees_every_record_again(make_lean_shop: MakeShop) -> None:
+    shop = make_lean_shop()
     async with CatalogServer(CatalogOptions(products=20)) as server:
         contract = described(server, incremental=Incremental())
         await shop.run(NOTHING, contract=contract)
@@ -329,8 +337,8 @@ async def test_another_contract_sees_every_record_again(make_shop: MakeShop) -> 
     assert result.feeds[Feed.PRODUCTS].read == 20
 
 
-async def test_a_changed_shape_stops_or_is_told(make_shop: MakeShop) -> None:
-    shop = make_shop()
+async def test_a_changed_shape_stops_or_is_told(make_lean_shop: MakeShop) -> None:
+    shop = make_lean_shop()
     async with CatalogServer(CatalogOptions(products=30)) as server:
         assert (await shop.run(NOTHING, contract=described(server))).error is None
     drift = Drift(kind=DriftKind.RENAMED_FIELD, from_page=1, field="price")
@@ -348,9 +356,9 @@ async def test_a_changed_shape_stops_or_is_told(make_shop: MakeShop) -> None:
 
 
 async def test_secrets_open_the_door_and_are_told_nowhere(
-    make_shop: MakeShop, monkeypatch: pytest.MonkeyPatch
+    make_lean_shop: MakeShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop = make_shop()
+    shop = make_lean_shop()
     access = Access(token="sesame-7f3a")
     async with CatalogServer(CatalogOptions(products=5, access=access)) as server:
         contract = described(server, auth=Bearer(environment="CATALOGUE_TOKEN"))
@@ -376,10 +384,10 @@ async def test_secrets_open_the_door_and_are_told_nowhere(
     ],
 )
 async def test_an_address_that_can_not_be_used_is_told_before_anything_begins(
-    make_shop: MakeShop, addresses: tuple[str, ...], words: str
+    make_lean_shop: MakeShop, addresses: tuple[str, ...], words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words) as refused:
-        await make_shop().run(DataSources(products=addresses))
+        await make_lean_shop().run(DataSources(products=addresses))
     assert "secret" not in str(refused.value)
 
 
@@ -394,9 +402,9 @@ async def test_a_plan_fetches_and_remembers_nothing(make_shop: MakeShop) -> None
 
 
 async def test_a_run_that_is_stopped_while_it_fetches_goes_on_with_the_next(
-    make_shop: MakeShop,
+    make_lean_shop: MakeShop,
 ) -> None:
-    shop, stop = make_shop(), asyncio.Event()
+    shop, stop = make_lean_shop(), asyncio.Event()
     limits = QUICK.model_copy(update={"requests_per_second": 20, "concurrency": 1})
     async with CatalogServer(CatalogOptions(products=100)) as server:
         contract = described(server, limits=limits)

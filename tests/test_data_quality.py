@@ -70,9 +70,9 @@ def feeds(tmp_path: Path) -> DataSources:
 
 
 async def test_scores_follow_the_counts_and_a_fail_sets_the_exit_code_but_loses_nothing(
-    shop: Shop, feeds: DataSources
+    lean_shop: Shop, feeds: DataSources
 ) -> None:
-    result = await shop.run(feeds)
+    result = await lean_shop.run(feeds)
     counts = result.feeds[Feed.TRANSACTIONS]
     assert (counts.read, counts.loaded, counts.rejected) == (8, 3, 3)
     assert (counts.held, counts.duplicate) == (1, 1)
@@ -95,7 +95,7 @@ async def test_scores_follow_the_counts_and_a_fail_sets_the_exit_code_but_loses_
     assert result.status is RunStatus.COMPLETED
     assert result.verdict is QualityStatus.FAIL
     assert result.exit_code is ExitCode.QUALITY_FAIL
-    (stored,) = await shop.rows("SELECT count(*) FROM transactions")
+    (stored,) = await lean_shop.rows("SELECT count(*) FROM transactions")
     assert stored["count"] == 3
 
 
@@ -167,21 +167,21 @@ async def _unreachable(*_: object) -> None:
 
 
 async def test_repairs_and_unknown_fields_are_reported_and_reject_nothing(
-    shop: Shop, feeds: DataSources
+    lean_shop: Shop, feeds: DataSources
 ) -> None:
-    result = await shop.run(feeds)
+    result = await lean_shop.run(feeds)
     assert result.feeds[Feed.USERS].repaired == 1
     assert result.feeds[Feed.TRANSACTIONS].repaired == 1
     assert set(result.unknown_fields[Feed.TRANSACTIONS]) == {"channel"}
     assert result.feeds[Feed.USERS].rejected == 0
 
 
-async def test_a_quote_that_is_never_closed_is_suspected(shop: Shop, tmp_path: Path) -> None:
+async def test_a_quote_that_is_never_closed_is_suspected(lean_shop: Shop, tmp_path: Path) -> None:
     lines = [f"u{n},a@b.example,2024-01-01,DE,,\n" for n in range(6)]
     lines[1] = '"' + lines[1]
     lines[4] = lines[4].replace("a@", '"a@')
     (tmp_path / "users.csv").write_text(_USERS + "".join(lines))
-    result = await shop.run(DataSources(users=(str(tmp_path / "users.csv"),)))
+    result = await lean_shop.run(DataSources(users=(str(tmp_path / "users.csv"),)))
     counts = result.feeds[Feed.USERS]
     assert (counts.read, counts.loaded, counts.rejected) == (3, 2, 1)
     (note,) = result.notes
@@ -189,10 +189,10 @@ async def test_a_quote_that_is_never_closed_is_suspected(shop: Shop, tmp_path: P
 
 
 async def test_timeliness_is_judged_only_with_a_service_level(
-    shop: Shop, feeds: DataSources
+    lean_shop: Shop, feeds: DataSources
 ) -> None:
     contract = parse_contract("[transactions]\nsla_hours = 24", name="timed")
-    result = await shop.run(feeds, contract=contract)
+    result = await lean_shop.run(feeds, contract=contract)
     assert result.quality["timeliness"].value == 0
     assert result.quality["timeliness"].status is QualityStatus.FAIL
 
@@ -224,10 +224,10 @@ async def test_every_rejected_record_is_kept_with_its_reason_place_and_exact_byt
     assert kept["count"] == total
 
 
-async def test_a_feed_of_nothing_but_damage_fails(shop: Shop, tmp_path: Path) -> None:
+async def test_a_feed_of_nothing_but_damage_fails(lean_shop: Shop, tmp_path: Path) -> None:
     (tmp_path / "broken.ndjson").write_text('{"broken": \n' * 50)
     sources = DataSources(transactions=(str(tmp_path / "broken.ndjson"),))
-    result = await shop.run(sources)
+    result = await lean_shop.run(sources)
     assert result.feeds[Feed.TRANSACTIONS].rejected == 50
     assert result.quality["completeness"].value == 0
     assert result.exit_code is ExitCode.QUALITY_FAIL

@@ -149,7 +149,7 @@ async def test_the_same_run_again_changes_nothing_and_says_so(shop: Shop, genera
     ],
 )
 async def test_every_format_and_compression_loads_what_its_truth_says(
-    shop: Shop, tmp_path: Path, layout: FileFormat, compression: Compression
+    lean_shop: Shop, tmp_path: Path, layout: FileFormat, compression: Compression
 ) -> None:
     generate(
         ShopSpec(
@@ -162,7 +162,7 @@ async def test_every_format_and_compression_loads_what_its_truth_says(
             compression=compression,
         )
     )
-    result = await shop.load(tmp_path)
+    result = await lean_shop.load(tmp_path)
     assert _feeds(result) == _truth(tmp_path)["feeds"]
 
 
@@ -309,32 +309,36 @@ async def test_what_a_run_cost_is_told_and_stored(shop: Shop) -> None:
     assert list(stored.values()) == [result.cost.jobs, result.cost.bytes_billed, result.cost.usd]
 
 
-async def test_a_cancelled_run_is_cancelled_and_written_down(shop: Shop, generated: Path) -> None:
-    running = asyncio.create_task(shop.run(sources_in(generated)))
+async def test_a_cancelled_run_is_cancelled_and_written_down(
+    lean_shop: Shop, generated: Path
+) -> None:
+    running = asyncio.create_task(lean_shop.run(sources_in(generated)))
     while not running.done():
         await asyncio.sleep(0.02)
-        found = await shop.rows("SELECT to_regclass('public.transactions') AS there")
-        if found[0]["there"] and (await shop.rows("SELECT 1 FROM transactions LIMIT 1")):
+        found = await lean_shop.rows("SELECT to_regclass('public.transactions') AS there")
+        if found[0]["there"] and (await lean_shop.rows("SELECT 1 FROM transactions LIMIT 1")):
             break
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(running, timeout=0.01)
     assert running.cancelled()
-    (row,) = await shop.rows("SELECT status, error FROM techmart_loader.runs")
+    (row,) = await lean_shop.rows("SELECT status, error FROM techmart_loader.runs")
     assert row == {"status": "stopped", "error": "Cancelled."}
-    assert (await shop.load(generated)).status is RunStatus.COMPLETED
+    assert (await lean_shop.load(generated)).status is RunStatus.COMPLETED
 
 
-async def test_a_run_that_is_stopped_at_once_loads_nothing(shop: Shop, generated: Path) -> None:
+async def test_a_run_that_is_stopped_at_once_loads_nothing(
+    lean_shop: Shop, generated: Path
+) -> None:
     stop = asyncio.Event()
     stop.set()
-    result = await shop.run(sources_in(generated), stop=stop)
+    result = await lean_shop.run(sources_in(generated), stop=stop)
     assert (result.status, result.exit_code) == (RunStatus.STOPPED, ExitCode.INTERRUPTED)
-    assert (await shop.load(generated)).status is RunStatus.COMPLETED
+    assert (await lean_shop.load(generated)).status is RunStatus.COMPLETED
 
 
-async def test_two_runs_at_once_one_says_why_not(shop: Shop, generated: Path) -> None:
+async def test_two_runs_at_once_one_says_why_not(lean_shop: Shop, generated: Path) -> None:
     results = await asyncio.gather(
-        shop.load(generated), shop.load(generated), return_exceptions=True
+        lean_shop.load(generated), lean_shop.load(generated), return_exceptions=True
     )
     refused = [result for result in results if isinstance(result, BaseException)]
     assert len(refused) == 1
@@ -349,9 +353,11 @@ def _one_line(error: TechmartError) -> str:
     return message
 
 
-async def test_a_rerun_with_other_blocks_and_writers_finds_the_same_batches(shop: Shop) -> None:
-    first = await shop.run()
-    other = with_postgres(shop.settings, writers=1)
+async def test_a_rerun_with_other_blocks_and_writers_finds_the_same_batches(
+    lean_shop: Shop,
+) -> None:
+    first = await lean_shop.run()
+    other = with_postgres(lean_shop.settings, writers=1)
     smaller = other.pipeline.model_copy(update={"block_bytes": 70_000})
     changed = Settings(pipeline=smaller, postgres=other.postgres, bigquery=other.bigquery)
     again = await Shop(settings=changed).run()
@@ -393,19 +399,21 @@ async def test_a_wrong_password_and_a_dead_server_are_told_apart(shop: Shop) -> 
 
 
 async def test_a_currency_without_a_rate_yet_fails_the_run_as_a_configuration_error(
-    shop: Shop, tmp_path: Path
+    lean_shop: Shop, tmp_path: Path
 ) -> None:
-    await shop.run(_write_parents(tmp_path))
+    await lean_shop.run(_write_parents(tmp_path))
     contract = parse_contract(
         '[[rates]]\ncurrency = "USD"\nsince = 2030-01-01\nunits_per_usd = 1\n', name="late rates"
     )
     sources = _write_transactions(tmp_path / "t.ndjson", {"t1": "completed"})
-    result = await shop.run(sources, contract=contract)
+    result = await lean_shop.run(sources, contract=contract)
     assert result.status is RunStatus.FAILED
     assert result.exit_code is ConfigError.exit_code
     assert result.error is not None
     assert "no rate of USD" in result.error
-    runs = await shop.rows("SELECT status, error FROM techmart_loader.runs ORDER BY started_at")
+    runs = await lean_shop.rows(
+        "SELECT status, error FROM techmart_loader.runs ORDER BY started_at"
+    )
     assert runs[-1]["status"] == "failed"
     assert runs[-1]["error"] == result.error
 

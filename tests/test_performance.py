@@ -125,7 +125,7 @@ def test_framing_holds_a_few_blocks_whatever_the_size_of_the_file(
 
 
 async def test_a_run_never_holds_more_in_its_channels_than_the_settings_allow(
-    make_shop: Callable[..., Shop], tmp_path: Path
+    make_lean_shop: Callable[..., Shop], tmp_path: Path
 ) -> None:
     for feed, text in {
         "users.csv": "user_id,email,registration_date,country\n"
@@ -136,7 +136,7 @@ async def test_a_run_never_holds_more_in_its_channels_than_the_settings_allow(
         (tmp_path / feed).write_text(text)
     _write(tmp_path / "transactions.ndjson", "ndjson", 20_000)
     limit = 300_000
-    shop = make_shop(block_bytes=64 * 1024, channel_bytes=limit)
+    shop = make_lean_shop(block_bytes=64 * 1024, channel_bytes=limit)
     seen: list[int] = []
 
     class Watching(io.StringIO):

@@ -107,9 +107,9 @@ async def test_a_trigger_may_refuse_and_is_not_quoted(make_shop: MakeShop, tmp_p
 
 
 async def test_a_rule_that_refuses_nearly_everything_is_told_as_one(
-    make_shop: MakeShop, tmp_path: Path
+    make_lean_shop: MakeShop, tmp_path: Path
 ) -> None:
-    shop = make_shop()
+    shop = make_lean_shop()
     folder = made(tmp_path, FileFormat.NDJSON)
     await prepared(
         shop,
