@@ -43,6 +43,11 @@ class Measured:
         return sum(int(feed["read"]) for feed in self.result["feeds"].values())
 
     @property
+    def read_bytes(self) -> int:
+        """Bytes of all files that were read."""
+        return sum(int(one["bytes"]) for one in self.result["stages"] if one["name"] == "read")
+
+    @property
     def stages(self) -> Mapping[str, float]:
         """Wall time of each stage."""
         return {stage["name"]: stage["wall_seconds"] for stage in self.result["stages"]}
@@ -51,6 +56,7 @@ class Measured:
         """As a benchmark notes it: rounded, memory in megabytes."""
         return {
             "rows_per_second": round(self.rows / self.seconds),
+            "megabytes_per_second": round(self.read_bytes / self.seconds / 10**6, 1),
             "cpu_seconds": {
                 "loader": round(self.loader_cpu, 2),
                 "database": round(self.database_cpu, 2),

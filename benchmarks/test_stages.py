@@ -48,16 +48,17 @@ def first_block(shop: Path, contract: Contract) -> Block:
     return next(blocks(file, contract, block_bytes=_BLOCK_BYTES, max_record_bytes=1 << 20))
 
 
-def report(benchmark: BenchmarkFixture, rows: int, size: int) -> None:
-    """Note rates, and hold the floors."""
+def report(benchmark: BenchmarkFixture, rows: int, size: int | None = None) -> None:
+    """Note rates, and hold the floors. `size` are bytes of a feed."""
     if benchmark.stats is None:
         # Without --benchmark-enable it ran once, and nothing was measured.
         return
     seconds = benchmark.stats.stats.median
     benchmark.extra_info["rows_per_second"] = round(rows / seconds)
-    benchmark.extra_info["megabytes_per_second"] = round(size / 1e6 / seconds, 1)
     assert rows / seconds * 60 >= _FLOOR_ROWS_A_MINUTE
-    assert size / seconds * 60 >= _FLOOR_BYTES_A_MINUTE
+    if size is not None:
+        benchmark.extra_info["megabytes_per_second"] = round(size / 1e6 / seconds, 1)
+        assert size / seconds * 60 >= _FLOOR_BYTES_A_MINUTE
 
 
 def test_frame(benchmark: BenchmarkFixture, make_shop: MakeShop, contract: Contract) -> None:

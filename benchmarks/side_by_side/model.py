@@ -19,8 +19,7 @@ class Measured:
     """One run. Times in seconds; CPU is user and system time.
 
     `server_cpu` is PostgreSQL's, all its processes together; `endpoint_cpu` that of the discarding
-    endpoint or of the stand-in. `client_bytes` is the largest resident memory of the client, or of
-    the largest process that it ran.
+    endpoint or of the stand-in. `client_bytes` is the largest resident memory of the client.
     """
 
     rows: int

@@ -16,6 +16,8 @@ _BLOCK_MARGIN_BYTES = 64
 _LONG_EXPONENT = r"[0-9.][eE]-[0-9]{5}"
 _EXPONENT, _DASH = (np.uint8(symbol) for symbol in b"e-")
 _LOWER = np.uint8(0x20)
+# That of the first number of 39 digits: some of 38 have it, too, and get a closer look.
+_LARGEST_HIGH_HALF = np.int64(10**38 >> 64)
 # The upper half of each of eight bytes, and what it is in digits (and in : ; < = > ?).
 _HIGH_HALVES, _DIGIT_HALVES = np.uint64(0xF0F0F0F0F0F0F0F0), np.uint64(0x3030303030303030)
 
@@ -25,7 +27,7 @@ class NativeJson:
 
     Arrow's reader and the exact path agree but for what is looked after here: Arrow takes NaN
     and infinities in fields that it ignores, has no limit of nesting, passes NUL on, does not mind
-    two objects in one piece, and breaks on very long numbers.
+    two objects in one piece, and breaks on very long and very large numbers.
     """
 
     def __init__(self, pieces: Pieces, plan: JsonPlan, unknown: tuple[str, ...]) -> None:
@@ -121,7 +123,7 @@ class NativeJson:
         if table.num_rows != len(pieces):
             return None
         columns = [table.column(name).combine_chunks() for name in self._plan.names.values()]
-        if any(_holds_nul(column) for column in columns):
+        if any(_holds_nul(column) or _holds_too_much(column) for column in columns):
             return None
         where = self._pieces
         return Rows(
@@ -137,6 +139,14 @@ def _has_small_exponent(symbols: Symbols) -> bool:
     dashes = symbols[1:] == _DASH
     dashes &= (symbols[:-1] | _LOWER) == _EXPONENT
     return bool(dashes.any())
+
+
+def _holds_too_much(column: pa.Array) -> bool:
+    """Whether a decimal may have more digits than its type: Arrow makes that of 1e29."""
+    if not pa.types.is_decimal(column.type) or not len(column):
+        return False
+    high = np.frombuffer(column.buffers()[1], dtype=np.int64)[1::2]
+    return bool(high.max() >= _LARGEST_HIGH_HALF or high.min() < -_LARGEST_HIGH_HALF)
 
 
 def _holds_nul(column: pa.Array) -> bool:

@@ -117,6 +117,8 @@ class _Joiner:
         encoded = _written(footer)
         self._whole.write(encoded)
         self._whole.write(_TAIL.pack(len(encoded), _MAGIC))
+        # A full disk is no fault of what was joined.
+        self._whole.flush()
         _check(self._whole, rows, self._bodies)
 
 

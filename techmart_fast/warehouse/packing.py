@@ -1,6 +1,8 @@
 """The Parquet that a load job carries: the spool files of its part, as one file."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -22,8 +24,9 @@ ROW_GROUP_BYTES = 16 << 20
 """Of Arrow, which are some 3 MiB of Parquet, where files that can't be joined are encoded again."""
 
 
-def scratch_file(part: LoadPart) -> IO[bytes]:
-    """An empty file beside those of a part. It has no name, and is gone when it is closed.
+@contextmanager
+def scratch_file(part: LoadPart) -> Iterator[IO[bytes]]:
+    """An empty file beside those of a part, for as long as the block. It has no name.
 
     On the disk, not in memory: the client has all of it in memory while it sends it.
 
@@ -33,11 +36,17 @@ def scratch_file(part: LoadPart) -> IO[bytes]:
     """
     folder = part.members[0].path.parent
     try:
-        return TemporaryFile(dir=folder)
+        file = TemporaryFile(dir=folder)  # noqa: SIM115 - closed below, whatever it says to that
     except FileNotFoundError:
         raise SpoolDamagedError(f"The folder {folder} is gone.", hint=WRITTEN_AGAIN) from None
     except OSError as error:
         raise _unwritable(folder, error) from None
+    try:
+        yield file
+    finally:
+        # What could not be written is tried once more, and fails again: it was told by then.
+        with suppress(OSError):
+            file.close()
 
 
 def packed(part: LoadPart, into: IO[bytes]) -> int:
@@ -54,6 +63,7 @@ def packed(part: LoadPart, into: IO[bytes]) -> int:
     """
     try:
         _pack(part, into)
+        into.flush()
         return into.seek(0, os.SEEK_END)
     except OSError as error:
         raise _unwritable(part.members[0].path.parent, error) from None

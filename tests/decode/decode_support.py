@@ -25,7 +25,7 @@ from techmart_fast.records import (
 
 CONTRACT = default_contract()
 MANY = 1 << 30
-_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?0*[0-9]{1,4})?", re.ASCII)
 _DIGITS, _PLACES = DECODED_NUMBER.precision, DECODED_NUMBER.scale
 
 

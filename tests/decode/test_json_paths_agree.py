@@ -39,6 +39,15 @@ def test_elements(data: bytes, slice_bytes: int) -> None:
     _agree(data, "json_array", slice_bytes)
 
 
+@pytest.mark.parametrize("text", ["1e29", '"1e29"', "-1e29", "10e28", "0.1e30", "100e27", "9e28"])
+@pytest.mark.parametrize("count", [1, 3, 40])
+def test_numbers_at_the_limit_of_decimals(text: str, count: int) -> None:
+    """Arrow makes a decimal of 39 digits of the first number that has no place in 38."""
+    lines = [dumps(transaction(number)) for number in range(count)]
+    lines[0] = dumps(transaction(7)).replace(b"7.25", text.encode())
+    _agree(b"\n".join(lines), "ndjson", 1 << 20)
+
+
 @pytest.mark.parametrize("kind", ["ndjson", "json_array"])
 def test_a_long_block_with_scattered_faults_of_every_kind(kind: str) -> None:
     faults = [

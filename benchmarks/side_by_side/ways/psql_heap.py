@@ -31,10 +31,9 @@ def run(site: Site) -> Measured:
         ),
         *(f"DROP INDEX {quoted(name)}" for name in names),
     )
-    builds = [
-        *(f"ALTER TABLE transactions ADD CONSTRAINT {one};" for one in constraints),
-        *(f"{index};" for index in indexes),
-    ]
+    # In one statement all checks and the keys go through the table together.
+    adds = ", ".join(f"ADD CONSTRAINT {one}" for one in constraints)
+    builds = [f"ALTER TABLE transactions {adds};", *(f"{index};" for index in indexes)]
     lines = [
         "BEGIN;",
         "TRUNCATE transactions;",

@@ -11,8 +11,9 @@
 --     gross_profit = net_revenue − cost, net_profit = gross_profit − expenses. Each figure is rounded
 --     from exact values, not from figures that were rounded before.
 --   * gross_margin = gross_profit ÷ net_revenue.
---   * All revenue_by_* are completed transactions only and add up to net_revenue; they hold the keys
---     that have any, sorted by key. share = revenue ÷ net_revenue.
+--   * All revenue_by_* are completed transactions only and add up to net_revenue, but for those by
+--     region and tier while a user is not there yet; they hold the keys that have any, sorted by key.
+--     share = revenue ÷ net_revenue.
 MERGE financial_reports AS T
 USING (
   WITH
