@@ -45,7 +45,7 @@ def this_machine(*, postgres: str, peers: Mapping[str, str]) -> Machine:
         cpu=_cpu(),
         cores=len(os.sched_getaffinity(0)),
         memory_bytes=psutil.virtual_memory().total,
-        system=f"{platform.system()} {platform.release()}",
+        system=f"{platform.system()} {platform.release().partition('-')[0]}",
         versions={
             "techmart_fast": VERSION,
             "Python": platform.python_version(),
