@@ -94,6 +94,7 @@ def groups(tmp_path: Path) -> list[LoadGroup]:
     return Facts(ROWS, folder).groups()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("known", [False, True], ids=["new rows", "known rows"])
 def test_merge(
     benchmark: BenchmarkFixture, groups: list[LoadGroup], tmp_path: Path, known: bool
@@ -116,6 +117,7 @@ def test_merge(
     report(benchmark, facts.rows)
 
 
+@pytest.mark.long
 def test_publish(benchmark: BenchmarkFixture, groups: list[LoadGroup], tmp_path: Path) -> None:
     """All of a first load's leg: load jobs, MERGE of each table, every rollup."""
 
