@@ -5,9 +5,12 @@ the rollups are the stand-in's.
 """
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -20,6 +23,7 @@ from benchmarks.test_stages import candidates, report
 from techmart_fast.contract import Contract, default_contract
 from techmart_fast.local import LocalHome
 from techmart_fast.warehouse import (
+    LoadedPart,
     LoadGroup,
     LoadPart,
     LoadTable,
@@ -32,6 +36,19 @@ from techmart_fast.warehouse.packing import packed, scratch_file
 
 _MEMBERS = 16
 _ROUNDS = 5
+
+
+@contextmanager
+def _opened(
+    context: AbstractAsyncContextManager[WarehouseSink],
+) -> Iterator[tuple[Callable[..., Any], WarehouseSink]]:
+    """A sink, and what runs a coroutine of it to its end: benchmarks call plain functions."""
+    with asyncio.Runner() as runner:
+        sink = runner.run(context.__aenter__())
+        try:
+            yield runner.run, sink
+        finally:
+            runner.run(context.__aexit__(None, None, None))
 
 
 @pytest.fixture
@@ -70,19 +87,16 @@ def test_load_job(benchmark: BenchmarkFixture, part: LoadPart, discard: Endpoint
         api_endpoint=settings["BIGQUERY_API_ENDPOINT"],
         credentials_file=Path(settings["GOOGLE_APPLICATION_CREDENTIALS"]),
     )
-    with asyncio.Runner() as runner:
-        sink = runner.run(WarehouseSink(target).__aenter__())
+    with _opened(WarehouseSink(target)) as (run, sink):
 
         def load() -> int:
             # An id is used once.
-            return runner.run(sink.load(replace(part, group_id=f"g{next(numbers)}"))).rows
+            loaded: LoadedPart = run(sink.load(replace(part, group_id=f"g{next(numbers)}")))
+            return loaded.rows
 
-        try:
-            runner.run(sink.ensure())
-            loaded = benchmark.pedantic(load, rounds=_ROUNDS, warmup_rounds=1)
-        finally:
-            runner.run(sink.__aexit__(None, None, None))
-    assert loaded == part.rows
+        run(sink.ensure())
+        rows = benchmark.pedantic(load, rounds=_ROUNDS, warmup_rounds=1)
+    assert rows == part.rows
     report(benchmark, part.rows)
 
 
@@ -102,34 +116,24 @@ def test_merge(
     """Of transactions, into an empty table or into one that has them all."""
     facts = groups[-1]
     again = LoadGroup(parts=tuple(replace(one, group_id="again") for one in facts.parts))
-    with asyncio.Runner() as runner:
-        context = warehouse(LocalHome(tmp_path / "home"))
-        sink = runner.run(context.__aenter__())
-        try:
-            if known:
-                runner.run(merged(sink, [facts]))
-            chosen = again if known else facts
-            for one in chosen.parts:
-                runner.run(sink.load(one))
-            benchmark.pedantic(lambda: runner.run(sink.merge(chosen)), rounds=1)
-        finally:
-            runner.run(context.__aexit__(None, None, None))
+    with _opened(warehouse(LocalHome(tmp_path / "home"))) as (run, sink):
+        if known:
+            run(merged(sink, [facts]))
+        chosen = again if known else facts
+        for one in chosen.parts:
+            run(sink.load(one))
+        benchmark.pedantic(lambda: run(sink.merge(chosen)), rounds=1)
     report(benchmark, facts.rows)
 
 
 @pytest.mark.long
 def test_publish(benchmark: BenchmarkFixture, groups: list[LoadGroup], tmp_path: Path) -> None:
     """All of a first load's leg: load jobs, MERGE of each table, every rollup."""
+    with _opened(warehouse(LocalHome(tmp_path / "home"))) as (run, sink):
 
-    async def publish() -> None:
-        await merged(sink, groups)
-        await sink.refresh(groups, default_contract().analytics)
+        async def publish() -> None:
+            await merged(sink, groups)
+            await sink.refresh(groups, default_contract().analytics)
 
-    with asyncio.Runner() as runner:
-        context = warehouse(LocalHome(tmp_path / "home"))
-        sink = runner.run(context.__aenter__())
-        try:
-            benchmark.pedantic(lambda: runner.run(publish()), rounds=1)
-        finally:
-            runner.run(context.__aexit__(None, None, None))
+        benchmark.pedantic(lambda: run(publish()), rounds=1)
     report(benchmark, sum(group.rows for group in groups))

@@ -16,7 +16,8 @@ _BLOCK_MARGIN_BYTES = 64
 _LONG_EXPONENT = r"[0-9.][eE]-[0-9]{5}"
 _EXPONENT, _DASH = (np.uint8(symbol) for symbol in b"e-")
 _LOWER = np.uint8(0x20)
-# That of the first number of 39 digits: some of 38 have it, too, and get a closer look.
+# The upper half of 10^38, the first number of 39 digits. The largest ones of 38 share it, and get a
+# closer look for that.
 _LARGEST_HIGH_HALF = np.int64(10**38 >> 64)
 # The upper half of each of eight bytes, and what it is in digits (and in : ; < = > ?).
 _HIGH_HALVES, _DIGIT_HALVES = np.uint64(0xF0F0F0F0F0F0F0F0), np.uint64(0x3030303030303030)

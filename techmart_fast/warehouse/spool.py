@@ -132,8 +132,7 @@ def read_spool(file: SpooledFile) -> pa.Table:
     Raises:
         SpoolDamagedError: the file is gone, or is not what was written.
     """
-    # By one thread: pyarrow's own may still be ending when the interpreter does, which aborts it.
-    return pq.read_table(pa.BufferReader(spooled_bytes(file)), use_threads=False)
+    return pq.read_table(pa.BufferReader(spooled_bytes(file)))
 
 
 def spooled_bytes(file: SpooledFile) -> bytes:
